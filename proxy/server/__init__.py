@@ -1,0 +1,1 @@
+"""The listener: adapts callers to turns."""

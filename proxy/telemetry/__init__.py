@@ -1,0 +1,1 @@
+"""What happened: one outcome a turn, as log lines and figures."""

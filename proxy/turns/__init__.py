@@ -1,0 +1,1 @@
+"""One turn, from a parsed request to its outcome, whatever transport it came by."""
