@@ -1,6 +1,12 @@
-"""Settings: frozen, validated, each documented here and in config.example.toml."""
+"""Settings: frozen, validated, each documented in config.example.toml and docs/settings.md.
 
-from typing import Literal
+What is wrong with a value by itself stands here; where values come from stands in settings_sources.
+"""
+
+import ipaddress
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -8,70 +14,158 @@ Mode = Literal["on", "observe", "off"]
 Match = Literal["strict", "faithful", "relaxed"]
 Answer = Literal["auto", "yes", "no"]
 
+_YEAR = 31_536_000.0  # no wait of ours is longer; an upper bound makes a slip, or `inf`, an error at the start
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=_YEAR)]
+SomeSeconds = Annotated[float, msgspec.Meta(ge=0.001, le=_YEAR)]  # where 0 would mean "fail at once, always"
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+CountOrZero = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the settings file."""
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a field name, RFC 9110 section 5.1
+_FIELD_VALUE = re.compile(r"[\x21-\x7e]+(?:[ \t]+[\x21-\x7e]+)*")
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 
 
-class Upstream(_Section):
+class InvalidSettingError(ValueError):
+    """A value that cannot be used: `key` is its name within its table, `problem` says why."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"{key}: {problem}")
+        self.key = key
+        self.problem = problem
+
+
+def _address(listen: str) -> tuple[str, int]:
+    """`HOST:PORT` or `[IPV6]:PORT` in its two parts."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or port.endswith("]"):
+        raise InvalidSettingError("listen", f"{listen!r} has no port: write it as 127.0.0.1:6736")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise InvalidSettingError("listen", f"{listen!r}: an IPv6 address goes in brackets, as in [::1]:6736")
+    if not host:
+        raise InvalidSettingError("listen", f"{listen!r} has no host: write it as 127.0.0.1:6736")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
+        raise InvalidSettingError("listen", f"{port!r} is not a port: it must be a number from 0 to 65535")
+    return host, int(port)
+
+
+def _check_loopback(host: str) -> None:
+    """Refuse addresses that other machines reach: callers cannot show who they are yet."""
+    if host == "localhost":
+        return
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise InvalidSettingError(
+            "listen",
+            f"{host!r} is not a loopback address, and this version cannot ask callers for a token yet:"
+            " use 127.0.0.1, [::1] or localhost",
+        )
+
+
+def _check_url(url: str) -> None:
+    """Refuse what no path can be added to. The URL is not repeated: it may hold a credential."""
+    try:
+        parts = urlsplit(url)
+        port_ok = parts.port != 0
+    except ValueError:
+        raise InvalidSettingError("url", "is not a URL: the host or the port cannot be read") from None
+    if parts.scheme in {"ws", "wss"}:
+        raise InvalidSettingError("url", "must begin with http:// or https:// (ws and wss follow from these)")
+    problems = {
+        "must begin with http:// or https://": parts.scheme not in {"http", "https"},
+        "must not hold white space or control characters": re.search(r"[\s\x00-\x1f\x7f]", url) is not None,
+        "names no host": not parts.hostname,
+        "has port 0, where nothing can listen": not port_ok,
+        "must not hold a user or password: credentials come with each call": "@" in parts.netloc,
+        "must not have a query (?…)": "?" in url,
+        "must not have a fragment (#…)": "#" in url,
+    }
+    for problem, found in problems.items():
+        if found:
+            raise InvalidSettingError("url", problem)
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the settings file. Ranges are checked when a file is read, the rest when it is made."""
+
+
+class Upstream(Section, frozen=True, kw_only=True):
     """The API host, and what is known of it beyond the capabilities table (`auto`: by host name)."""
 
     url: str = "https://api.openai.com/v1"
     verifies_ids: Answer = "auto"
     summaries_count: Answer = "auto"
-    age_limit_seconds: float = 0.0
-    frame_limit_bytes: int = 0
+    age_limit_seconds: Seconds = 0.0
+    frame_limit_bytes: CountOrZero = 0
     identity_headers: tuple[str, ...] = ()
     semantic_headers: tuple[str, ...] = ()
     beta_header: str = ""
     compression: bool = True
 
+    def __post_init__(self) -> None:
+        """Check the texts; a closing slash of the URL is dropped, so that paths can be added to it."""
+        _check_url(self.url)
+        msgspec.structs.force_setattr(self, "url", self.url.rstrip("/"))
+        for key, names in (
+            ("identity_headers", self.identity_headers),
+            ("semantic_headers", self.semantic_headers),
+        ):
+            for name in names:
+                if not _TOKEN.fullmatch(name):
+                    raise InvalidSettingError(key, f"{name!r} is not a header name")
+        if self.beta_header and not _FIELD_VALUE.fullmatch(self.beta_header):
+            raise InvalidSettingError("beta_header", "must be plain ASCII text, as a header's value is")
 
-class Pool(_Section):
+
+class Pool(Section, frozen=True, kw_only=True):
     """How many sockets are held, and for how long."""
 
-    max_connections: int = 128
-    max_connections_per_key: int = 32
-    wait_seconds: float = 1.0
-    min_remaining_seconds: float = 300.0
-    doubtful_after_seconds: float = 20.0
-    pong_seconds: float = 3.0
-    breaker_failures: int = 3
-    breaker_seconds: float = 30.0
-    recheck_seconds: float = 300.0
+    max_connections: Count = 128
+    max_connections_per_key: Count = 32
+    wait_seconds: Seconds = 1.0
+    min_remaining_seconds: Seconds = 300.0
+    doubtful_after_seconds: Seconds = 20.0
+    pong_seconds: SomeSeconds = 3.0
+    breaker_failures: Count = 3
+    breaker_seconds: Seconds = 30.0
+    recheck_seconds: Seconds = 300.0
 
 
-class Heads(_Section):
+class Heads(Section, frozen=True, kw_only=True):
     """How many points to continue from are remembered, and for how long."""
 
-    max_count: int = 20_000
-    max_age_seconds: float = 86_400.0
+    max_count: Count = 20_000
+    max_age_seconds: SomeSeconds = 86_400.0
 
 
-class Timeouts(_Section):
+class Timeouts(Section, frozen=True, kw_only=True):
     """The longest waits, in seconds."""
 
-    dial_seconds: float = 5.0
-    first_event_seconds: float = 600.0
-    silence_seconds: float = 600.0
-    write_seconds: float = 60.0
-    keepalive_seconds: float = 15.0
+    dial_seconds: SomeSeconds = 5.0
+    first_event_seconds: SomeSeconds = 600.0
+    silence_seconds: SomeSeconds = 600.0
+    write_seconds: SomeSeconds = 60.0
+    keepalive_seconds: SomeSeconds = 15.0
 
 
-class Limits(_Section):
+class Limits(Section, frozen=True, kw_only=True):
     """The largest things accepted."""
 
-    body_bytes: int = 134_217_728
-    items: int = 50_000
+    body_bytes: Count = 134_217_728
+    items: Count = 50_000
 
 
-class Settings(_Section):
+class Settings(Section, frozen=True, kw_only=True):
     """All settings of one proxy."""
 
     mode: Mode = "on"
     match: Match = "faithful"
     listen: str = "127.0.0.1:6736"
-    drain_seconds: float = 8.0
+    drain_seconds: Seconds = 8.0
     replay: Literal["always", "unsent"] = "always"
     after_loss: Literal["cut", "failed"] = "cut"
     allowed_hosts: tuple[str, ...] = ()
@@ -82,3 +176,28 @@ class Settings(_Section):
     heads: Heads = Heads()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        """Check the address and the names of who may call."""
+        _check_loopback(_address(self.listen)[0])
+        for host in self.allowed_hosts:
+            if not _HOST_NAME.fullmatch(host):
+                raise InvalidSettingError(
+                    "allowed_hosts", f"{host!r} is not a host, such as box.local or box.local:6736"
+                )
+        for origin in self.allowed_origins:
+            scheme, _, host = origin.partition("://")
+            if scheme not in {"http", "https"} or not _HOST_NAME.fullmatch(host):
+                raise InvalidSettingError(
+                    "allowed_origins", f"{origin!r} is not an origin, such as http://localhost:3000"
+                )
+
+    @property
+    def listen_host(self) -> str:
+        """The address to listen on, without brackets."""
+        return _address(self.listen)[0]
+
+    @property
+    def listen_port(self) -> int:
+        """The port to listen on; 0 lets the system pick a free one."""
+        return _address(self.listen)[1]

@@ -1,0 +1,66 @@
+"""The command line: `openline COMMAND`. A command's module is imported when that command runs, so help is quick."""
+
+import importlib
+import sys
+from types import MappingProxyType
+
+import click
+
+from proxy import __version__
+
+# name: (module, what the list of commands says); the command in the module has the same name
+_COMMANDS = MappingProxyType(
+    {
+        "run": ("proxy.cli.run", "Run the proxy in the foreground."),
+        "simulate": ("proxy.cli.simulate", "Run a strict stand-in for the API, to test agents against."),
+        "demo": ("proxy.cli.demo", "Show what is gained: no key, no network, under 30 seconds."),
+    }
+)
+
+
+class _LazyGroup(click.Group):
+    """A group that lists its commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order of use."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - same
+        """Import the one command that is asked for."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{_COMMANDS[cmd_name][0]}.{cmd_name} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - same
+        """The list that `--help` shows."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (_, short) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="openline", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Send stateless Responses API calls as deltas over a persistent WebSocket.
+
+    Start the proxy with `openline run`, then paste the line that it prints.
+    """
+
+
+def main() -> None:
+    """Run the command line. Any error is one line on stderr; a bad setting or option exits with 2."""
+    try:
+        status = cli.main(prog_name="openline", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        status = error.exit_code
+    except click.ClickException as error:
+        line = " ".join(error.format_message().split())
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        click.echo(f"openline: {line} (see {where} --help)" if where else f"openline: {line}", err=True)
+        status = error.exit_code
+    except click.Abort:  # Ctrl-C where a command does not answer signals itself
+        status = 130
+    sys.exit(status)

@@ -1,0 +1,55 @@
+"""Output: the lines that `openline run` prints. A stopped terminal or a full pipe must not hold up a turn."""
+
+import os
+import queue
+import threading
+
+_WAITING_LINES = 2_000
+_LAST_LINES_SECONDS = 1.0
+
+
+class Output:
+    """Lines to one file descriptor, written by a thread of its own.
+
+    Lines that come while 2,000 wait are dropped and counted; when the reader is gone, all are. The descriptor is
+    written directly: a thread that hangs in `sys.stdout` would hold the lock that the interpreter needs to exit.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lines: queue.Queue[str | None] = queue.Queue(_WAITING_LINES)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="output", daemon=True)
+        self._thread.start()
+
+    def line(self, text: str) -> None:
+        """Print one line, soon; never waits."""
+        try:
+            self._lines.put_nowait(text)
+        except queue.Full:
+            self._dropped += 1
+
+    def close(self) -> None:
+        """Write what still waits, for at most a second or two."""
+        try:
+            self._lines.put(None, timeout=_LAST_LINES_SECONDS)
+        except queue.Full:
+            return
+        self._thread.join(_LAST_LINES_SECONDS)
+
+    def _run(self) -> None:
+        open_ = True
+        while (text := self._lines.get()) is not None:
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                text += f"\n({dropped} lines left out: the reader was too slow)"
+            open_ = open_ and self._written(f"{text}\n".encode(errors="replace"))
+
+    def _written(self, rest: bytes) -> bool:
+        """Write all of it; False once the reader went away or the disk is full: turns go on without lines."""
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            return False
+        return True

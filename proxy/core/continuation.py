@@ -1,0 +1,72 @@
+"""A continuation: whether a turn goes as a delta or in full. The one decision this project exists for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from proxy.core.answer import Usage, said_before
+from proxy.core.heads import Found, Head, Heads
+from proxy.core.reasons import Whole
+from proxy.core.request import CreateRequest
+
+_SUSPECT_SHARE = 0.5
+_SMALLEST_SUSPECT = 256  # tokens; below it a changed instruction could explain any difference
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Continue `head`, sending the items after the first `skip`."""
+
+    head: Head
+    skip: int
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Send everything."""
+
+    reason: Whole
+
+
+Continuation = Delta | Full
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What is known of a host's care with response ids."""
+
+    verified: bool
+    suspect: bool = False
+
+    @property
+    def distrust(self) -> Whole | None:
+        """Why the host gets no deltas, if it gets none."""
+        if self.suspect:
+            return Whole.CONTEXT_SUSPECT
+        return None if self.verified else Whole.HOST_UNVERIFIED
+
+
+def decide(
+    request: CreateRequest, chain: Sequence[bytes], heads: Heads, trust: Trust, *, forced_full: bool
+) -> Continuation:
+    """Delta where a live head covers a prefix of the history and nothing speaks against it, else Full."""
+    if forced_full:
+        return Full(Whole.FORCED)
+    if request.truncates:
+        return Full(Whole.TRUNCATION)
+    if not request.listed or not said_before(request.body):
+        return Full(Whole.FIRST)
+    found = heads.find(chain)
+    if not isinstance(found, Found):
+        return Full(found)
+    distrust = trust.distrust
+    return Full(distrust) if distrust else Delta(found.head, found.covers)
+
+
+def context_suspect(head: Head, usage: Usage, settings_size: int) -> bool:
+    """Whether a delta's token count is far below what its head implies: the upstream may have lost the context.
+
+    Settings may have shrunk since (fewer tools): a token has at least one byte, so that much is forgiven.
+    """
+    shrunk = max(0, head.settings_size - settings_size)
+    implied = head.tokens - shrunk
+    return implied >= _SMALLEST_SUSPECT and 0 < usage.input_tokens < implied * _SUSPECT_SHARE

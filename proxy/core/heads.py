@@ -1,0 +1,101 @@
+"""Heads: the points that conversations can be continued from, found by fingerprint."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cachetools
+
+from proxy.core.reasons import Whole
+
+
+class Place(Protocol):
+    """Where a head lives: a lane of one connection."""
+
+    def holds(self, head: "Head") -> bool:
+        """Whether the connection is open, the lane idle, and `head` its latest."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """A response that can be continued: its id, and the fingerprints of the context up to and including its output."""
+
+    response_id: str
+    fingerprints: tuple[bytes, ...]
+    pool_key: bytes
+    place: Place
+    stored: bool
+    """Known to outlive its connection: the upstream said so, and is known to verify ids."""
+    tokens: int = 0
+    """The input tokens that the upstream counted for the turn."""
+    settings_size: int = 0
+    """The bytes of that turn's settings, which the tokens count too."""
+
+    @property
+    def live(self) -> bool:
+        """Whether a turn may continue from here now."""
+        return self.stored or self.place.holds(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The longest live head of a history, and how many of its items it covers."""
+
+    head: Head
+    covers: int
+
+
+class Heads:
+    """Many heads may have one fingerprint (two agents may begin alike). Bounded by count and by age."""
+
+    def __init__(self, *, most: int, max_age: float, clock: Callable[[], float]) -> None:
+        self._heads: cachetools.TTLCache[bytes, tuple[Head, ...]] = cachetools.TTLCache(most, max_age, clock)
+        # Why there is nothing to continue from where there could have been: for the reason of the next turn.
+        self._graves: cachetools.TTLCache[bytes, Whole] = cachetools.TTLCache(most, max_age, clock)
+        # What the items of stored responses mean, by pool key and id: callers may send references instead.
+        self._stored_items: cachetools.TTLCache[tuple[bytes, str], bytes] = cachetools.TTLCache(most, max_age, clock)
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+    def add(self, head: Head) -> None:
+        """Make `head` findable. A fingerprint keeps its newest heads; the others are past any use."""
+        for fingerprint in head.fingerprints:
+            others = tuple(other for other in self._heads.get(fingerprint, ()) if other.live)
+            self._heads[fingerprint] = (*others, head)
+            self._graves.pop(fingerprint, None)
+
+    def bury(self, head: Head, reason: Whole) -> None:
+        """`head` cannot be continued any more; `reason` is what a turn that misses it will be told."""
+        for fingerprint in head.fingerprints:
+            left = tuple(other for other in self._heads.get(fingerprint, ()) if other is not head)
+            if left:
+                self._heads[fingerprint] = left
+            else:
+                self._heads.pop(fingerprint, None)
+        self.mark(head.fingerprints, reason)
+
+    def mark(self, fingerprints: Iterable[bytes], reason: Whole) -> None:
+        """Nothing can be continued from these points, because of `reason`."""
+        for fingerprint in fingerprints:
+            self._graves[fingerprint] = reason
+
+    def find(self, chain: Sequence[bytes]) -> Found | Whole:
+        """The longest live head that `chain` continues with at least one new item, or why there is none."""
+        reason = Whole.NO_MATCH
+        for covers in range(len(chain) - 2, -1, -1):
+            for head in self._heads.get(chain[covers], ()):
+                if head.live:
+                    return Found(head, covers)
+            if reason is Whole.NO_MATCH:
+                reason = self._graves.get(chain[covers], Whole.NO_MATCH)
+        return reason
+
+    def remember_items(self, pool_key: bytes, items: Iterable[tuple[str, bytes]]) -> None:
+        """Note what the items of a response known to be stored mean, by their ids."""
+        for name, meant in items:
+            self._stored_items[pool_key, name] = meant
+
+    def item(self, pool_key: bytes, name: str) -> bytes | None:
+        """What the stored item with this id means, where that is known."""
+        return self._stored_items.get((pool_key, name))

@@ -1,0 +1,210 @@
+"""The meaning of an item: what of its JSON counts when two histories are compared (design: "Meaning of an item")."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from msgpack import ExtType
+
+Json: TypeAlias = "bool | str | ExtType | list[Json] | dict[str, Json] | None"
+Object: TypeAlias = "dict[str, Json]"
+
+
+class Ambiguous(ValueError):
+    """A key is given twice: two readers may take it differently, so it equals only its own bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How histories are compared: the `match` setting, and whether the host reads reasoning summaries."""
+
+    match: Literal["strict", "faithful", "relaxed"] = "faithful"
+    summaries_count: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An `item_reference`: it means whatever the item with this id means, where that is known."""
+
+    id: str
+
+
+# The keys that the API documents for each kind of item and content part. For these alone order does not count
+# and null is the same as absent; the JSON inside them keeps both. (`async_`, `caller` and `namespace` are what the
+# Python SDK's model_dump() adds to calls as nulls.)
+_MESSAGE = frozenset({"type", "id", "role", "content", "status", "phase"})
+_CALL = frozenset({"type", "id", "call_id", "name", "namespace", "status", "async", "async_", "caller"})
+_RESULT = frozenset({"type", "id", "call_id", "output", "status", "name", "namespace", "caller"})
+_ITEM_KEYS: Mapping[str, frozenset[str]] = {
+    "message": _MESSAGE,
+    "function_call": _CALL | {"arguments"},
+    "custom_tool_call": _CALL | {"input"},
+    "function_call_output": _RESULT,
+    "custom_tool_call_output": _RESULT,
+    "reasoning": frozenset({"type", "id", "summary", "content", "encrypted_content", "status"}),
+    "item_reference": frozenset({"type", "id"}),
+}
+_PART_KEYS: Mapping[str, frozenset[str]] = {
+    "input_text": frozenset({"type", "text"}),
+    "output_text": frozenset({"type", "text", "annotations", "logprobs"}),
+    "summary_text": frozenset({"type", "text"}),
+    "reasoning_text": frozenset({"type", "text"}),
+    "refusal": frozenset({"type", "refusal"}),
+    "input_image": frozenset({"type", "detail", "file_id", "image_url"}),
+    "input_file": frozenset({"type", "file_id", "file_data", "file_url", "filename", "detail"}),
+}
+# Where the API pairs by call_id, the item's own id names nothing.
+_PAIRED = frozenset({"function_call", "custom_tool_call", "function_call_output", "custom_tool_call_output"})
+# Written by SDKs and clients for themselves; the API drops or never sees them.
+_SDK_ONLY = frozenset({"parsed_arguments", "internal_chat_message_metadata_passthrough"})
+
+
+def _pairs(pairs: list[tuple[str, Json]]) -> Object:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Ambiguous
+    return found
+
+
+def _number(text: str) -> ExtType:
+    return ExtType(1, text.encode())
+
+
+def _constant(name: str) -> Json:
+    raise Ambiguous(name)
+
+
+# The standard library's scanner is used here, and only here, because it alone shows duplicate keys and how a number
+# was spelled. Items pass through it once: their meaning is kept by the digest of their bytes.
+_read: Callable[[str], Json] = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_int=_number, parse_float=_number, parse_constant=_constant
+).decode
+
+
+def read(raw: bytes) -> Json:
+    """The JSON value with numbers kept as their text. Raises ValueError (Ambiguous among them), RecursionError."""
+    return _read(raw.decode())
+
+
+def meaning(raw: bytes, rules: Rules) -> "Json | Reference":
+    """What the item `raw` means under `rules`: equal meanings are the same to the model.
+
+    Raises:
+        ValueError: it is not JSON, or one that readers may take differently.
+    """
+    try:
+        item = read(raw)
+    except RecursionError as error:
+        raise Ambiguous from error
+    if not isinstance(item, dict):
+        return item
+    return _strict(item) if rules.match == "strict" else _faithful(item, rules)
+
+
+def _kind(item: Object) -> str:
+    """The item's type; a missing one is a message beside a role, a reference beside a lone id."""
+    kind = item.get("type")
+    if isinstance(kind, str):
+        return kind
+    if kind is None and isinstance(item.get("role"), str):
+        return "message"
+    if kind is None and item.keys() <= {"type", "id"} and isinstance(item.get("id"), str):
+        return "item_reference"
+    return ""
+
+
+def _strict(item: Object) -> Json:
+    """Only the order of documented keys and their nulls do not count."""
+    own = _own(item, _ITEM_KEYS.get(_kind(item), frozenset()))
+    for key in ("content", "summary", "output"):
+        value = own.get(key)
+        if isinstance(value, list):
+            own[key] = [_own(part, _part_keys(part)) if isinstance(part, dict) else part for part in value]
+    return own
+
+
+def _faithful(item: Object, rules: Rules) -> "Json | Reference":
+    kind = _kind(item)
+    known = _ITEM_KEYS.get(kind)
+    if known is None:
+        return _without(item, _SDK_ONLY)
+    own = _own(_without(item, _SDK_ONLY), known)
+    own["type"] = kind
+    if kind == "item_reference":
+        name = own.get("id")
+        return Reference(name) if isinstance(name, str) and own.keys() == {"type", "id"} else own
+    if own.get("status") == "completed":
+        del own["status"]
+    if kind in _PAIRED and isinstance(own.get("call_id"), str):
+        own.pop("id", None)
+    if kind == "message":
+        own.pop("id", None)
+        own["content"] = _content(own.get("content"), own.get("role"))
+    elif kind == "reasoning":
+        _reasoning(own, rules)
+    elif kind == "function_call":
+        own["arguments"] = _arguments(own.get("arguments"))
+    elif isinstance(own.get("output"), list):
+        own["output"] = _parts(own["output"])
+    return own
+
+
+def _without(item: Object, names: frozenset[str]) -> Object:
+    return {key: value for key, value in item.items() if key not in names}
+
+
+def _own(item: Object, known: frozenset[str]) -> Object:
+    """The known keys sorted and without nulls, then the unknown ones as they came."""
+    own = {key: item[key] for key in sorted(known) if item.get(key) is not None}
+    own.update((key, value) for key, value in item.items() if key not in known)
+    return own
+
+
+def _content(content: Json, role: Json) -> Json:
+    if isinstance(content, str):
+        content = [{"type": "output_text" if role == "assistant" else "input_text", "text": content}]
+    return _parts(content)
+
+
+def _parts(parts: Json) -> Json:
+    return [_part(part) for part in parts] if isinstance(parts, list) else parts
+
+
+def _part_keys(part: Object) -> frozenset[str]:
+    kind = part.get("type")
+    return _PART_KEYS.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
+
+
+def _part(part: Json) -> Json:
+    if not isinstance(part, dict):
+        return part
+    own = _own(part, _part_keys(part))
+    if own.get("type") == "output_text":
+        own.pop("parsed", None)
+        for key in ("annotations", "logprobs"):
+            if own.get(key) == []:
+                del own[key]
+    return own
+
+
+def _reasoning(own: Object, rules: Rules) -> None:
+    """With encrypted_content the id only labels it, and on hosts known for it so does the summary."""
+    if isinstance(own.get("encrypted_content"), str):
+        own.pop("id", None)
+        if not rules.summaries_count:
+            own.pop("summary", None)
+            return
+    for key in ("summary", "content"):
+        if key in own:
+            own[key] = _parts(own[key])
+
+
+def _arguments(arguments: Json) -> Json:
+    """Arguments as JSON; where there is any doubt, as their text. Tagged, so that neither equals the other."""
+    if not isinstance(arguments, str):
+        return {"value": arguments}
+    try:
+        return {"json": _read(arguments)}
+    except (ValueError, RecursionError):
+        return {"text": arguments}

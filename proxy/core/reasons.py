@@ -1,0 +1,95 @@
+"""Reasons: the one list of why a turn took its route, for header, log, metrics and docs."""
+
+from enum import StrEnum
+
+
+class Route(StrEnum):
+    """How a turn went."""
+
+    DELTA = "delta"
+    FULL = "full"
+    HTTP = "http"
+    PASSTHROUGH = "passthrough"
+
+
+class Passed(StrEnum):
+    """Why a request passed through untouched."""
+
+    OTHER_PATH = "other_path"
+    QUERY = "query"
+    OWN_STATE = "own_state"
+    BACKGROUND = "background"
+    ODD_BODY = "odd_body"
+    SOCKET_FIELDS = "socket_fields"
+
+
+class Whole(StrEnum):
+    """Why a turn was sent in full."""
+
+    FIRST = "first"
+    NO_MATCH = "no_match"
+    HOST_UNVERIFIED = "host_unverified"
+    CONTEXT_SUSPECT = "context_suspect"
+    FORCED = "forced"
+    HOSTED_TOOLS = "hosted_tools"
+    COMPACTION = "compaction"
+    TRUNCATION = "truncation"
+    UNFINISHED = "unfinished"
+    UNCLEAR_OUTPUT = "unclear_output"
+    PARENT_CONTINUED = "parent_continued"
+    CONNECTION_LOST = "connection_lost"
+    ROTATED = "rotated"
+    EVICTED = "evicted"
+    REJECTED = "rejected"
+    NOT_FOUND = "not_found"
+
+
+class Plain(StrEnum):
+    """Why a turn went over plain HTTP."""
+
+    MODE_OFF = "mode_off"
+    OBSERVED = "observed"
+    SEMANTIC_HEADER = "semantic_header"
+    NO_WEBSOCKET = "no_websocket"
+    DIAL_FAILED = "dial_failed"
+    BREAKER_OPEN = "breaker_open"
+    POOL_FULL = "pool_full"
+    OVERSIZE = "oversize"
+    LINE_LOST = "line_lost"
+
+
+Reason = Passed | Whole | Plain
+
+MEANINGS: dict[Reason, str] = {
+    Passed.OTHER_PATH: "Not a `POST …/responses`: Openline has nothing to add and passes it through.",
+    Passed.QUERY: "The URL has a query string that Openline does not know.",
+    Passed.OWN_STATE: "The caller uses `previous_response_id`, `conversation` or `prompt`: state of its own.",
+    Passed.BACKGROUND: "`background: true` does not exist on a socket.",
+    Passed.ODD_BODY: "The body is not a create that Openline can read without doubt; the upstream's answer is right.",
+    Passed.SOCKET_FIELDS: "The body holds `type`, `stream_id` or `generate`, which mean something else on a socket.",
+    Whole.FIRST: "The conversation starts: the input holds nothing that a model said.",
+    Whole.NO_MATCH: "No known response ends within this history: it is new here, was edited, or a setting changed.",
+    Whole.HOST_UNVERIFIED: "The host has not refused a made-up response id, so it may lose context unseen: no deltas.",
+    Whole.CONTEXT_SUSPECT: "The host counted far fewer input tokens than a delta implied: no more deltas to it.",
+    Whole.FORCED: "`x-openline-mode: full` asked for it.",
+    Whole.HOSTED_TOOLS: "The response before used tools that the upstream runs: the history need not hold all of it.",
+    Whole.COMPACTION: "The history was compacted; the chain starts again.",
+    Whole.TRUNCATION: "`truncation: auto` lets the upstream drop items, so what it remembers is not known.",
+    Whole.UNFINISHED: "The response before failed, was incomplete or was abandoned.",
+    Whole.UNCLEAR_OUTPUT: "The response before was not seen whole, or its final form differed from what was streamed.",
+    Whole.PARENT_CONTINUED: "Another turn already continued from there (a fork, an undo or a retry).",
+    Whole.CONNECTION_LOST: "The connection that remembered this conversation was lost.",
+    Whole.ROTATED: "The connection that remembered this conversation neared its age limit and was replaced.",
+    Whole.EVICTED: "Too many conversations or connections: the least recently used one was given up.",
+    Whole.REJECTED: "The continuation before was answered with an error, which makes the upstream forget its parent.",
+    Whole.NOT_FOUND: "The upstream no longer knew the response; the full context was sent at once.",
+    Plain.MODE_OFF: '`mode = "off"`, or the header `x-openline-mode: off`.',
+    Plain.OBSERVED: '`mode = "observe"`: everything goes over plain HTTP.',
+    Plain.SEMANTIC_HEADER: "A header that a socket cannot carry: `Idempotency-Key`, or one that a setting lists.",
+    Plain.NO_WEBSOCKET: "The host has no WebSocket mode; it is asked again after a while.",
+    Plain.DIAL_FAILED: "No connection could be opened.",
+    Plain.BREAKER_OPEN: "Opening connections failed repeatedly; they are tried again after a while.",
+    Plain.POOL_FULL: "All connections are busy and no more are allowed.",
+    Plain.OVERSIZE: "The frame would exceed the host's limit.",
+    Plain.LINE_LOST: "The connection was lost again during the replay.",
+}

@@ -1,0 +1,155 @@
+"""A create request: parsed once, its bytes kept, so that what goes upstream is the caller's own spelling."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from proxy.core.reasons import Passed
+from proxy.core.spans import Field, NotJson, Span, array_spans, object_fields
+
+# Fields of the WebSocket protocol: in a POST body they would mean something else on a socket.
+_SOCKET_FIELDS = ("type", "stream_id", "generate")
+# State that the upstream keeps for the caller: such a request is not stateless.
+_STATE_FIELDS = ("previous_response_id", "conversation", "prompt")
+# Not part of the frame: the socket always streams, and the rest is set by the turn.
+_TRANSPORT_FIELDS = frozenset({"stream", "background", "previous_response_id", "input"})
+# Tools that run at the caller's, or only read: a replay repeats no act of theirs.
+_HARMLESS_TOOLS = frozenset(
+    {"function", "custom", "namespace", "tool_search", "file_search", "web_search", "web_search_preview"}
+)
+_WORDS = {b"true": True, b"false": False, b"null": None}
+
+
+class NotPlain(Exception):
+    """Not a plain stateless create: it passes through untouched."""
+
+    def __init__(self, reason: Passed) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class _Typed(msgspec.Struct):
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRequest:
+    """A plain stateless create. `items` are the elements of `input`; a string input is one item."""
+
+    body: bytes
+    fields: Mapping[str, Field]
+    items: tuple[Span, ...]
+    listed: bool
+    stream: bool
+
+    def value(self, name: str) -> bytes:
+        """The field's JSON, empty where it is absent."""
+        field = self.fields.get(name)
+        return self.body[field.start : field.end] if field else b""
+
+    def raw_items(self) -> list[bytes]:
+        """The items' JSON; a string input as the message that it stands for."""
+        if not self.listed:
+            return [b'{"role":"user","content":' + self.value("input") + b"}"]
+        return [self.body[start:end] for start, end in self.items]
+
+    @property
+    def stored(self) -> bool:
+        """Whether the caller asks for the response to be stored (the API's default)."""
+        return self.value("store") != b"false"
+
+    @property
+    def truncates(self) -> bool:
+        """Whether the upstream may drop items from the context by itself."""
+        return self.value("truncation") == b'"auto"'
+
+    @property
+    def acts(self) -> bool:
+        """Whether a tool that the upstream itself runs may change something, so that running twice matters."""
+        tools = self.value("tools")
+        if tools in (b"", b"null"):
+            return False
+        try:
+            kinds = msgspec.json.decode(tools, type=list[_Typed])
+        except (msgspec.MsgspecError, RecursionError):
+            return True
+        return any(tool.type not in _HARMLESS_TOOLS for tool in kinds)
+
+    @property
+    def ends_in_compaction(self) -> bool:
+        """Whether the last item asks for a compaction: what follows is a new history."""
+        if not self.listed or not self.items:
+            return False
+        start, end = self.items[-1]
+        try:
+            return msgspec.json.decode(memoryview(self.body)[start:end], type=_Typed).type == "compaction_trigger"
+        except (msgspec.MsgspecError, RecursionError):
+            return False
+
+    def frame(self, previous: str | None = None, skip: int = 0) -> bytes:
+        """The `response.create` frame: all items, or those after the first `skip` continuing from `previous`."""
+        pieces = [b'{"type":"response.create"']
+        for name, (key, _, end) in self.fields.items():
+            if name not in _TRANSPORT_FIELDS:
+                pieces += (b",", self.body[key:end])
+        if self.value("stream_options") not in (b"", b"null"):
+            pieces.append(b',"stream":true')
+        if previous is None:
+            field = self.fields["input"]
+            pieces += (b",", self.body[field.key : field.end], b"}")
+        else:
+            new = self.body[self.items[skip].start : self.items[-1].end]
+            pieces += (b',"previous_response_id":', msgspec.json.encode(previous), b',"input":[', new, b"]}")
+        return b"".join(pieces)
+
+
+def parse(body: bytes, *, most_items: int) -> CreateRequest:
+    """Read the body of a POST to /responses once.
+
+    Raises:
+        NotPlain: the request keeps state, wants the background, or is odd in a way that only the upstream can judge.
+    """
+    try:
+        _ = body.isascii() or body.decode()  # a text frame must be valid UTF-8
+        fields = object_fields(body)
+        _check(body, fields)
+        stream = _flag(body, fields, "stream")
+        given = fields["input"]
+        if body[given.start : given.start + 1] == b'"':
+            return CreateRequest(body, fields, (Span(given.start, given.end),), listed=False, stream=stream)
+        items = array_spans(body, Span(given.start, given.end))
+    except ValueError as error:
+        raise NotPlain(Passed.ODD_BODY) from error
+    if len(items) > most_items:
+        raise NotPlain(Passed.ODD_BODY)
+    return CreateRequest(body, fields, items, listed=True, stream=stream)
+
+
+def _check(body: bytes, fields: Mapping[str, Field]) -> None:
+    for name in _STATE_FIELDS:
+        if _present(body, fields, name):
+            raise NotPlain(Passed.OWN_STATE)
+    if _flag(body, fields, "background"):
+        raise NotPlain(Passed.BACKGROUND)
+    if any(name in fields for name in _SOCKET_FIELDS):
+        raise NotPlain(Passed.SOCKET_FIELDS)
+    if "model" not in fields or "input" not in fields:
+        raise NotPlain(Passed.ODD_BODY)
+    if _present(body, fields, "stream_options") and not _flag(body, fields, "stream"):
+        raise NotPlain(Passed.ODD_BODY)
+
+
+def _present(body: bytes, fields: Mapping[str, Field], name: str) -> bool:
+    field = fields.get(name)
+    return field is not None and body[field.start : field.end] != b"null"
+
+
+def _flag(body: bytes, fields: Mapping[str, Field], name: str) -> bool:
+    field = fields.get(name)
+    if field is None:
+        return False
+    word = body[field.start : field.end]
+    if word not in _WORDS:
+        raise NotJson(f"{name} is no boolean")
+    return bool(_WORDS[word])

@@ -1,0 +1,67 @@
+"""The scope of a history: everything outside `input` that must be equal for one turn to continue another."""
+
+from proxy.core.fingerprint import pack
+from proxy.core.meaning import Json, Rules, read
+from proxy.core.request import CreateRequest
+
+# Settings that may differ between the turns of one chain: they are sent in full each time and change nothing in
+# how the upstream reads the context that it holds. (Public clients change tool_choice from turn to turn.)
+FREE = frozenset(
+    {
+        "tool_choice",
+        "tools",
+        "instructions",
+        "max_output_tokens",
+        "temperature",
+        "top_p",
+        "metadata",
+        "client_metadata",
+        "include",
+        "stream",
+        "stream_options",
+        "text",
+    }
+)
+FREE_REASONING = frozenset({"effort", "summary"})
+# Where null is documented to mean the same as absent. Any other field counts as it is spelled.
+NULLABLE = frozenset(
+    {
+        "background",
+        "context_management",
+        "conversation",
+        "max_tool_calls",
+        "parallel_tool_calls",
+        "previous_response_id",
+        "prompt",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "reasoning",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "top_logprobs",
+        "truncation",
+        "user",
+    }
+)
+_DEFAULTS: dict[str, Json] = {"store": True, "background": False}
+
+
+def scope(request: CreateRequest, rules: Rules, pool_key: bytes) -> bytes:
+    """The bytes that open a request's chain of fingerprints. Raises ValueError where a setting is ambiguous."""
+    counted: dict[str, Json] = {}
+    for name in sorted(request.fields):
+        if name == "input" or name in FREE:
+            continue
+        value = read(request.value(name))
+        if name == "reasoning" and isinstance(value, dict):
+            value = {key: value[key] for key in value if key not in FREE_REASONING} or None
+        if name in NULLABLE and value in (None, _DEFAULTS.get(name)):
+            continue
+        counted[name] = value
+    return pack([rules.match, rules.summaries_count, counted]) + pool_key
+
+
+def settings_size(request: CreateRequest) -> int:
+    """The bytes of everything outside `input`: what a turn's token count has beside its items."""
+    return sum(field.end - field.start for name, field in request.fields.items() if name != "input")

@@ -1,0 +1,105 @@
+"""The composition root: the one place that builds the objects and wires them."""
+
+import socket
+import time
+from collections.abc import Callable
+from secrets import token_bytes, token_hex
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from proxy.config import Settings
+from proxy.core.fingerprint import Fingerprints
+from proxy.core.heads import Heads
+from proxy.server.guard import Guard
+from proxy.server.handler import Handler
+from proxy.turns.outcome import Outcome
+from proxy.turns.turn import Turns
+from proxy.upstream.address import Address
+from proxy.upstream.capabilities import Host, capabilities
+from proxy.upstream.dial import dialler
+from proxy.upstream.http import PlainHttp
+from proxy.upstream.pool import Pool
+
+_CLOSE_SECONDS = 1.0
+
+
+class Openline:
+    """One running proxy.
+
+    caller ─▶ Handler ─▶ Turns ─▶ Pool ─▶ upstream
+                 └────▶ PlainHttp ──────▶ upstream
+    """
+
+    def __init__(self, settings: Settings, report: Callable[[Outcome], None]) -> None:
+        self._settings = settings
+        self._report = report
+        self._handler: Handler | None = None
+        self._runner: web.AppRunner | None = None
+        self._pool: Pool | None = None
+        self._http: PlainHttp | None = None
+
+    @property
+    def running(self) -> int:
+        """Turns and requests in flight."""
+        return self._handler.running if self._handler else 0
+
+    async def start(self, *, sock: socket.socket | None = None) -> str:
+        """Listen where the settings say, or on `sock`. Returns the base URL for callers. Raises OSError."""
+        self._handler = self._wire()
+        runner = self._runner = web.AppRunner(
+            _application(self._handler), handler_cancellation=True, auto_decompress=False, access_log=None
+        )
+        await runner.setup()
+        host, port = _listen(self._settings.listen)
+        site = web.SockSite(runner, sock) if sock else web.TCPSite(runner, host, port, shutdown_timeout=_CLOSE_SECONDS)
+        await site.start()
+        bound = runner.addresses[0]
+        return f"http://{'[' + bound[0] + ']' if ':' in bound[0] else bound[0]}:{bound[1]}/v1"
+
+    async def drain(self, limit: float) -> None:
+        """Take no new turns; wait for the running ones, at most `limit` seconds."""
+        if self._handler:
+            await self._handler.drain(limit)
+
+    async def close(self) -> None:
+        """End whatever still runs and close every socket."""
+        if self._runner:
+            await self._runner.cleanup()
+        if self._pool:
+            await self._pool.close()
+        if self._http:
+            await self._http.close()
+
+    def _wire(self) -> Handler:
+        settings = self._settings
+        address = Address(settings.upstream.url)
+        fingerprints = Fingerprints(token_bytes(32))
+        heads = Heads(most=settings.heads.max_count, max_age=settings.heads.max_age_seconds, clock=time.monotonic)
+        known = capabilities(settings.upstream)
+        host = Host(known, recheck_seconds=settings.pool.recheck_seconds, clock=time.monotonic)
+        dial = dialler(settings, address)
+        marker = f"1.1 openline-{token_hex(6)}"
+        self._pool = Pool(settings.pool, host, dial, heads)
+        self._http = PlainHttp(address, settings.timeouts, dial.tls, marker)
+        turns = Turns(settings, fingerprints, heads, host, self._pool, self._http)
+        guard = Guard(settings, marker)
+        return Handler(settings, address, fingerprints, turns, self._http, guard, self._report)
+
+
+def _application(handler: Handler) -> web.Application:
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", handler)
+    application.on_response_prepare.append(_no_server_header)
+    return application
+
+
+async def _no_server_header(_request: web.Request, response: web.StreamResponse) -> None:
+    """The caller sees the upstream's headers, not those of the library that serves them."""
+    if response.headers.get("Server", "").startswith("Python/"):
+        del response.headers["Server"]
+
+
+def _listen(listen: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{listen}")
+    return parts.hostname or "127.0.0.1", parts.port or 0

@@ -1,0 +1,121 @@
+"""A request body: read within limits, its content encoding undone for reading while the raw bytes are kept."""
+
+import zlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import brotli
+from aiohttp import StreamReader
+
+try:
+    from compression import zstd
+except ImportError:  # before Python 3.14
+    from backports import zstd
+
+_STEP = 1_048_576
+
+
+class TooLarge(Exception):
+    """More than the limit, as sent or as decoded."""
+
+
+class NotDecodable(Exception):
+    """An unknown or broken content encoding: the upstream may judge it."""
+
+
+class _Decoder(Protocol):
+    def __call__(self, data: bytes, most: int, /) -> tuple[bytes, bool]:
+        """At most `most` bytes of the decoded data, and whether that was all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What was read of a body that is larger than the limit, and where the rest comes from."""
+
+    read: tuple[bytes, ...]
+    rest: StreamReader
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.read:
+            yield chunk
+        async for chunk in self.rest.iter_any():
+            yield chunk
+
+
+async def read(content: StreamReader, limit: int) -> bytes | Prefix:
+    """The whole body as sent, or what was read of it where it is larger than `limit` bytes."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            return Prefix(tuple(chunks), content)
+    return b"".join(chunks)
+
+
+def decode(body: bytes, encodings: str, limit: int) -> bytes:
+    """Undo the `Content-Encoding` header's list, last first. Raises NotDecodable, TooLarge (over `limit` bytes)."""
+    for name in reversed([part.strip().lower() for part in encodings.split(",") if part.strip()]):
+        if name != "identity":
+            body = _decode_one(body, name, limit)
+    return body
+
+
+def _decode_one(body: bytes, name: str, limit: int) -> bytes:
+    decoder = _DECODERS.get(name)
+    if decoder is None:
+        raise NotDecodable(name)
+    try:
+        decoded, complete = decoder(body, limit + 1)
+    except (zlib.error, brotli.error, zstd.ZstdError, EOFError) as error:
+        raise NotDecodable(name) from error
+    if len(decoded) > limit:
+        raise TooLarge
+    if not complete:
+        raise NotDecodable(name)
+    return decoded
+
+
+def _inflate(window: int) -> Callable[[bytes, int], tuple[bytes, bool]]:
+    def decode(data: bytes, most: int) -> tuple[bytes, bool]:
+        stream = zlib.decompressobj(window)
+        decoded = stream.decompress(data, most)
+        return decoded, stream.eof and not stream.unused_data
+
+    return decode
+
+
+def _deflate(data: bytes, most: int) -> tuple[bytes, bool]:
+    """With or without the zlib header: clients differ."""
+    try:
+        return _inflate(zlib.MAX_WBITS)(data, most)
+    except zlib.error:
+        return _inflate(-zlib.MAX_WBITS)(data, most)
+
+
+def _brotli(data: bytes, most: int) -> tuple[bytes, bool]:
+    stream = brotli.Decompressor()
+    decoded = stream.process(data, output_buffer_limit=most)
+    while len(decoded) < most and not stream.is_finished():
+        more = stream.process(b"", output_buffer_limit=most - len(decoded))
+        if not more:
+            break
+        decoded += more
+    return decoded, stream.is_finished()
+
+
+def _zstd(data: bytes, most: int) -> tuple[bytes, bool]:
+    stream = zstd.ZstdDecompressor()
+    decoded = stream.decompress(data, most)
+    return decoded, stream.eof and not stream.unused_data
+
+
+_DECODERS: dict[str, _Decoder] = {
+    "gzip": _inflate(zlib.MAX_WBITS | 16),
+    "x-gzip": _inflate(zlib.MAX_WBITS | 16),
+    "deflate": _deflate,
+    "br": _brotli,
+    "zstd": _zstd,
+}

@@ -1,0 +1,113 @@
+"""Validation: what the API refuses about a create, before and after its context is known."""
+
+import re
+from collections.abc import Sequence
+
+from proxy.simulator.errors import invalid
+from proxy.simulator.prompt import Item, reference
+
+LANE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+_CALLS = {"function_call": "function call", "custom_tool_call": "custom tool call"}
+_OUTPUTS = {f"{kind}_output": kind for kind in _CALLS}
+_ROLES = ("assistant", "system", "developer", "user")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "instructions": (str,),
+    "previous_response_id": (str,),
+    "tools": (list,),
+    "include": (list,),
+    "metadata": (dict,),
+    "text": (dict,),
+    "reasoning": (dict,),
+    "store": (bool,),
+    "stream": (bool,),
+    "generate": (bool,),
+    "temperature": (int, float),
+    "top_p": (int, float),
+    "max_output_tokens": (int,),
+    "input": (str, list),
+}
+_NAMES = {str: "a string", list: "an array", dict: "an object", bool: "a boolean", int: "an integer"}
+
+
+def check_fields(body: Item) -> None:
+    """Raise RefusedError for a request whose fields are wrong whatever the context."""
+    for name, kinds in _TYPES.items():
+        value = body.get(name)
+        if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            expected = "a number" if float in kinds else " or ".join(_NAMES[kind] for kind in kinds)
+            raise invalid(f"Invalid type for '{name}': expected {expected}.", name, "invalid_type")
+    if not body.get("model"):
+        raise invalid("Missing required parameter: 'model'.", "model", "missing_required_parameter")
+    if body.get("stream_options") is not None and body.get("stream") is not True:
+        raise invalid("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
+    if body.get("input") is None and not any(body.get(k) for k in ("previous_response_id", "prompt", "conversation")):
+        raise invalid(
+            "One of \"input\" or \"previous_response_id\" or 'prompt' or 'conversation' must be provided.",
+            "input",
+            "missing_required_parameter",
+        )
+    if body.get("conversation") is not None and body.get("previous_response_id") is not None:
+        raise invalid(
+            "Mutually exclusive parameters: 'previous_response_id' and 'conversation'.",
+            "previous_response_id",
+            "mutually_exclusive_parameters",
+        )
+
+
+def check_items(items: object) -> None:
+    """Raise RefusedError for an `input` list with an item that is none."""
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        where = f"input[{index}]"
+        if not isinstance(item, dict):
+            raise invalid(f"Invalid type for '{where}': expected an object.", where, "invalid_type")
+        kind = item.get("type")
+        if kind is None and item.get("role") is None and reference(item) is None:
+            raise invalid(f"Missing required parameter: '{where}.type'.", f"{where}.type", "missing_required_parameter")
+        if kind == "message" or (kind is None and item.get("role") is not None):
+            _check_message(item, where)
+
+
+def _check_message(item: Item, where: str) -> None:
+    if item.get("role") not in _ROLES:
+        raise invalid(
+            f"Invalid value: '{item.get('role')}'. Supported values are: {', '.join(map(repr, _ROLES))}.",
+            f"{where}.role",
+            "invalid_value",
+        )
+    content = item.get("content")
+    if not isinstance(content, str | list):
+        raise invalid(f"Invalid type for '{where}.content'.", f"{where}.content", "invalid_type")
+    for part_index, part in enumerate(content if isinstance(content, list) else ()):
+        allowed = {"output_text", "refusal"}
+        kind = part.get("type") if isinstance(part, dict) else None
+        wrong = kind not in allowed if item["role"] == "assistant" else kind in allowed
+        if wrong or kind is None:
+            place = f"{where}.content[{part_index}].type"
+            raise invalid(f"Invalid value: '{kind}' in a message of the {item['role']}.", place, "invalid_value")
+
+
+def check_pairs(context: Sequence[Item]) -> None:
+    """Raise RefusedError for a tool output without an earlier call, or a call without an output."""
+    open_calls: dict[object, str] = {}
+    known: set[tuple[object, object]] = set()
+    for item in context:
+        kind, call_id = item.get("type"), item.get("call_id")
+        if kind in _CALLS:
+            open_calls[call_id] = _CALLS[str(kind)]
+            known.add((kind, call_id))
+        elif kind in _OUTPUTS:
+            call = _OUTPUTS[str(kind)]
+            if (call, call_id) not in known:
+                raise invalid(f"No tool call found for {_CALLS[call]} output with call_id {call_id}.", "input")
+            open_calls.pop(call_id, None)
+    for call_id, name in open_calls.items():
+        raise invalid(f"No tool output found for {name} {call_id}.", "input")
+
+
+def check_frame(body: Item) -> None:
+    """Raise RefusedError for what a create frame must not say, though a body may."""
+    if body.get("stream") is False:
+        raise invalid("The 'stream' parameter is not supported on /v1/responses.")
+    if body.get("background"):
+        raise invalid("The 'background' parameter is not supported on /v1/responses.", "background")

@@ -1,0 +1,43 @@
+"""A sink: where a turn's answer goes. A turn does not know by which transport it came."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import aiohttp
+
+from proxy.core.events import Event
+from proxy.errors import Answer
+from proxy.turns.outcome import Outcome
+
+
+class CallerGone(Exception):
+    """The caller hung up, or takes nothing any more."""
+
+
+class Sink(Protocol):
+    """One caller's end of a turn. Every call may raise CallerGone."""
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether only the final response counts: then nothing is delivered before it."""
+
+    async def begin(self, outcome: Outcome) -> None:
+        """The first event is there: the answer is a stream with status 200."""
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Deliver events."""
+
+    async def keep_alive(self) -> None:
+        """Show that the stream is alive while the upstream is silent."""
+
+    async def end(self) -> None:
+        """The stream is complete."""
+
+    async def answer(self, answer: Answer, outcome: Outcome) -> None:
+        """A complete answer, before anything else was delivered."""
+
+    async def forward(self, response: aiohttp.ClientResponse, outcome: Outcome) -> None:
+        """The upstream's answer over plain HTTP, as it comes."""
+
+    def cut(self) -> None:
+        """End the stream as a lost line would: visibly incomplete."""

@@ -1,0 +1,90 @@
+"""A host: what it can do by the table, and what was learned of it while running."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from proxy.config import Upstream
+from proxy.core.continuation import Trust
+from proxy.core.lanes import Verdict
+
+_MIB = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a host does (protocol.md, "Known hosts"). The defaults are the safest."""
+
+    age_limit_seconds: float = 3_600.0
+    frame_limit_bytes: int = 16 * _MIB
+    verifies_ids: bool | None = None
+    """Whether it refuses response ids that it does not know; None where it must be asked."""
+    summaries_count: bool = True
+    """Whether a reasoning item's summary matters beside its encrypted_content."""
+
+
+_OPENAI = Capabilities(verifies_ids=True, summaries_count=False)
+_TABLE: Mapping[str, Capabilities] = {
+    "api.openai.com": _OPENAI,
+    "eu.api.openai.com": _OPENAI,
+    "us.api.openai.com": _OPENAI,
+    "api.x.ai": Capabilities(age_limit_seconds=1_500.0),
+}
+_SUFFIXES: Mapping[str, Capabilities] = {".openai.azure.com": Capabilities(summaries_count=False)}
+
+
+def capabilities(upstream: Upstream) -> Capabilities:
+    """What is known of the upstream: the table's entry for its host, then what the settings say."""
+    name = urlsplit(upstream.url).hostname or ""
+    known = _TABLE.get(name) or next(
+        (entry for suffix, entry in _SUFFIXES.items() if name.endswith(suffix)), Capabilities()
+    )
+    if upstream.age_limit_seconds:
+        known = replace(known, age_limit_seconds=upstream.age_limit_seconds)
+    if upstream.frame_limit_bytes:
+        known = replace(known, frame_limit_bytes=upstream.frame_limit_bytes)
+    if upstream.verifies_ids != "auto":
+        known = replace(known, verifies_ids=upstream.verifies_ids == "yes")
+    if upstream.summaries_count != "auto":
+        known = replace(known, summaries_count=upstream.summaries_count == "yes")
+    return known
+
+
+class Host:
+    """One upstream host: its capabilities, and what its answers have shown so far."""
+
+    def __init__(self, known: Capabilities, *, recheck_seconds: float, clock: Callable[[], float]) -> None:
+        self.known = known
+        self._verified = known.verifies_ids
+        self._suspect = False
+        self._recheck_seconds = recheck_seconds
+        self._clock = clock
+        self._no_websocket_until = 0.0
+
+    @property
+    def trust(self) -> Trust:
+        """Whether the host may be sent deltas."""
+        return Trust(verified=self._verified is True, suspect=self._suspect)
+
+    @property
+    def must_be_asked(self) -> bool:
+        """Whether it is not known yet how the host treats ids that it does not know."""
+        return self._verified is None
+
+    @property
+    def has_websocket(self) -> bool:
+        """False for a while after the host refused an upgrade as something that it does not know."""
+        return self._clock() >= self._no_websocket_until
+
+    def asked(self, verdict: Verdict) -> None:
+        """The host answered a made-up id. An unclear answer proves nothing: the next connection asks again."""
+        if verdict is not Verdict.UNCLEAR:
+            self._verified = verdict is Verdict.REFUSED
+
+    def suspected(self) -> None:
+        """The host lost a context unseen: no more deltas to it."""
+        self._suspect = True
+
+    def refused_websocket(self) -> None:
+        """The host has no WebSocket mode, as far as can be seen now."""
+        self._no_websocket_until = self._clock() + self._recheck_seconds

@@ -1,0 +1,56 @@
+"""The command line as a whole: version, help, and one line for each misuse."""
+
+import pytest
+
+from proxy import __version__
+from tests.cli.process import ran
+
+
+async def test_the_version_is_shown() -> None:
+    """`openline --version` prints the name and the version of the package."""
+    assert await ran("--version") == (0, f"openline {__version__}\n", "")
+
+
+async def test_help_lists_the_commands_and_is_quick() -> None:
+    """`openline --help` names every command without importing the server's libraries."""
+    status, out, err = await ran("--help", python=("-X", "importtime"))
+    assert status == 0
+    listed = out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == ["run", "simulate", "demo"]
+    imported = {line.rpartition("|")[2].strip() for line in err.splitlines()}
+    assert "click" in imported
+    assert imported.isdisjoint({"aiohttp", "websockets", "msgspec", "proxy.cli.run"})
+
+
+@pytest.mark.parametrize("name", ["run", "simulate", "demo"])
+async def test_every_listed_command_has_help(name: str) -> None:
+    """Each command in the list exists and says how it is used."""
+    status, out, err = await ran(name, "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"Usage: openline {name} [OPTIONS]")
+
+
+async def test_no_command_shows_the_help() -> None:
+    """`openline` alone shows the help on stderr and exits with 2, as nothing was done."""
+    status, out, err = await ran()
+    assert (status, out) == (2, "")
+    assert err.startswith("Usage: openline [OPTIONS] COMMAND")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("rnu",), "openline: No such command 'rnu'"),
+        (("run", "--prot", "1"), "openline: No such option '--prot'"),
+        (("run", "--port", "65536"), "openline: Invalid value for '--port': 65536 is not in the range"),
+        (("run", "--mode", "fast"), "openline: Invalid value for '--mode': 'fast' is not one of"),
+        (("run", "--port", "1", "--listen", "localhost:1"), "openline: give --listen or --port, not both"),
+    ],
+)
+async def test_a_misuse_is_one_line(arguments: tuple[str, ...], line: str) -> None:
+    """A wrong command or option is named in one line on stderr that points to the help; exit status 2."""
+    status, out, err = await ran(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(line)
+    assert err.count("\n") == 1
+    assert "--help)" in err

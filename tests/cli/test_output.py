@@ -1,0 +1,64 @@
+"""Output: lines arrive in order, and a reader that does not read holds up nobody."""
+
+import os
+import threading
+
+from proxy.cli.output import Output
+
+
+def test_lines_arrive_in_order() -> None:
+    """Every line is written whole, in the order given, before close returns."""
+    reader, writer = os.pipe()
+    out = Output(writer)
+    for number in range(100):
+        out.line(f"line {number} …")
+    out.close()
+    os.close(writer)
+    with open(reader, encoding="utf-8") as lines:
+        assert lines.read().splitlines() == [f"line {number} …" for number in range(100)]
+
+
+def test_a_full_pipe_holds_up_nobody() -> None:
+    """While nobody reads, lines are dropped, not waited for; once somebody does, their number is said."""
+    reader, writer = os.pipe()
+    out = Output(writer)
+    for _ in range(5_000):
+        out.line("x" * 1_000)
+    read: list[str] = []
+
+    def read_all() -> None:
+        with open(reader, encoding="utf-8") as lines:
+            read.extend(lines.read().splitlines())
+
+    reading = threading.Thread(target=read_all)
+    reading.start()
+    out.close()
+    os.close(writer)
+    reading.join(10)
+    said = [int(line[1:].split()[0]) for line in read if line.startswith("(")]
+    assert len(read) - len(said) + sum(said) == 5_000
+    assert sum(said) >= 2_900
+
+
+def test_close_does_not_wait_for_a_reader_that_never_reads() -> None:
+    """With the pipe full and the queue full, close gives up within its seconds."""
+    reader, writer = os.pipe()
+    out = Output(writer)
+    for _ in range(5_000):
+        out.line("x" * 1_000)
+    out.close()
+    os.close(reader)
+    out._thread.join(10)
+    os.close(writer)
+
+
+def test_a_reader_that_went_away_is_no_error() -> None:
+    """After the other end is closed, lines go nowhere and close still returns."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    out = Output(writer)
+    out.line("one")
+    out.line("two")
+    out.close()
+    os.close(writer)
+    assert not out._thread.is_alive()
