@@ -22,7 +22,8 @@ CountOrZero = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a field name, RFC 9110 section 5.1
 _FIELD_VALUE = re.compile(r"[\x21-\x7e]+(?:[ \t]+[\x21-\x7e]+)*")
-_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class InvalidSettingError(ValueError):
@@ -181,13 +182,10 @@ class Settings(Section, frozen=True, kw_only=True):
         """Check the address and the names of who may call."""
         _check_loopback(_address(self.listen)[0])
         for host in self.allowed_hosts:
-            if not _HOST_NAME.fullmatch(host):
-                raise InvalidSettingError(
-                    "allowed_hosts", f"{host!r} is not a host, such as box.local or box.local:6736"
-                )
+            if not _HOST.fullmatch(host) or re.fullmatch(r"[^:]*:[0-9]+", host):
+                raise InvalidSettingError("allowed_hosts", f"{host!r} is not a host without a port, such as box.local")
         for origin in self.allowed_origins:
-            scheme, _, host = origin.partition("://")
-            if scheme not in {"http", "https"} or not _HOST_NAME.fullmatch(host):
+            if not _ORIGIN.fullmatch(origin):
                 raise InvalidSettingError(
                     "allowed_origins", f"{origin!r} is not an origin, such as http://localhost:3000"
                 )

@@ -1,5 +1,6 @@
 """The occupant: whoever holds the port that we were to listen on."""
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Literal
@@ -44,15 +45,15 @@ async def _health(url: str) -> _Health | None:
 
 def _holder(port: int) -> str | None:
     """The program by name and pid, from Linux's /proc; None elsewhere, or where it belongs to another user."""
-    inodes = _listening_inodes(port)
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            held = {str(fd.readlink()) for fd in (process / "fd").iterdir()}
-            if not held.isdisjoint(f"socket:[{inode}]" for inode in inodes):
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    if not sockets:
+        return None
+    for fd in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):  # closed or ended meanwhile, or not ours to look at
+            if str(fd.readlink()) in sockets:
+                process = fd.parent.parent
                 name = re.sub(r"[^\x20-\x7e]", "?", (process / "comm").read_text().strip())
                 return f"another program is listening there: {name} (pid {process.name})"
-        except OSError:  # ended meanwhile, or not ours to look at
-            continue
     return None
 
 

@@ -31,19 +31,20 @@ class Output:
 
     def close(self) -> None:
         """Write what still waits, for at most a second or two."""
-        try:
-            self._lines.put(None, timeout=_LAST_LINES_SECONDS)
-        except queue.Full:
-            return
-        self._thread.join(_LAST_LINES_SECONDS)
+        if self._thread.is_alive():
+            try:
+                self._lines.put(None, timeout=_LAST_LINES_SECONDS)
+            except queue.Full:
+                return
+            self._thread.join(_LAST_LINES_SECONDS)
 
     def _run(self) -> None:
-        open_ = True
         while (text := self._lines.get()) is not None:
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 text += f"\n({dropped} lines left out: the reader was too slow)"
-            open_ = open_ and self._written(f"{text}\n".encode(errors="replace"))
+            if not self._written(f"{text}\n".encode(errors="replace")):
+                return
 
     def _written(self, rest: bytes) -> bool:
         """Write all of it; False once the reader went away or the disk is full: turns go on without lines."""

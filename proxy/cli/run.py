@@ -20,7 +20,7 @@ from proxy.settings_sources import ConfigError, Loaded, leaves, load
 from proxy.tasks import Tasks
 from proxy.telemetry.logs import turn_line
 
-_CLOSE_SECONDS = 2.0
+_CLOSE_SECONDS = 5.0
 
 
 class _BadSettings(click.ClickException):
@@ -157,6 +157,6 @@ async def _refusal(settings: Settings, error: OSError) -> str:
     place = f"port {settings.listen_port} on {settings.listen_host}"
     if error.errno == errno.EADDRINUSE:
         who = await occupant.describe(settings.listen_host, settings.listen_port)
-        return f"{place} is taken: {who}; use that one, or choose another port with --port (0: any free one)"
+        return f"{place} is taken: {who}; choose another port with --port (0: any free one)"
     reason = os.strerror(error.errno) if error.errno else str(error)
     return f"{place} cannot be listened on: {reason}; choose another with --port or --listen"

@@ -1,16 +1,18 @@
 """The `simulate` command: the simulator in the foreground, in a process of its own."""
 
 import asyncio
+import errno
 import json
 import signal
+import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_args
 
 import click
 
+from proxy.cli.output import Output
 from proxy.simulator import Behaviour, Entry, Handshake, Link, Recorded, Simulator
 from proxy.simulator.behaviour import OMITTABLE, CompletedOutput
 from proxy.simulator.errors import ErrorShape
@@ -69,7 +71,11 @@ def simulate(port: int, *, verbose: bool, **options: object) -> None:
         behaviour = _behaviour(options)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    asyncio.run(_serve(behaviour, port, verbose=verbose))
+    out = Output(sys.stdout.fileno())
+    try:
+        asyncio.run(_serve(behaviour, port, out, verbose=verbose))
+    finally:
+        out.close()
 
 
 def _behaviour(options: Mapping[str, object]) -> Behaviour:
@@ -98,19 +104,21 @@ def _recorded(path: Path) -> Recorded:
         raise click.UsageError(f"--recorded {path}: each line must be a JSON object with `output`: {error}") from error
 
 
-async def _serve(behaviour: Behaviour, port: int, *, verbose: bool) -> None:
+async def _serve(behaviour: Behaviour, port: int, out: Output, *, verbose: bool) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    simulator = Simulator(behaviour, observer=lambda seen: click.echo(line(seen, verbose=verbose)))
+    simulator = Simulator(behaviour, observer=lambda seen: out.line(line(seen, verbose=verbose)))
     try:
         base_url = await simulator.start(port)
     except OSError as error:
-        raise click.ClickException(f"--port {port}: cannot listen on it: {error.strerror or error}") from error
-    click.echo(f"export OPENAI_BASE_URL={base_url}")
-    with suppress(asyncio.CancelledError):
-        await ended.wait()
+        taken = error.errno == errno.EADDRINUSE
+        reason = "is taken" if taken else f"cannot be listened on: {error.strerror}"
+        message = f"port {port} on 127.0.0.1 {reason}; choose another with --port (0: any free one)"
+        raise click.ClickException(message) from None
+    out.line(f"export OPENAI_BASE_URL={base_url}")
+    await ended.wait()
     await simulator.close()
 
 

@@ -1,7 +1,8 @@
 """Connection: one WebSocket: its lanes, its memory, its age. It dies with the socket."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -20,6 +21,7 @@ from proxy.tasks import Tasks
 
 IN_FLIGHT = 16
 NAMED_LANES = 32
+_CLOSE_SECONDS = 2.0
 
 
 class Connection:
@@ -32,7 +34,7 @@ class Connection:
         self._headers = headers
         self._number = number
         self._socket = web.WebSocketResponse(
-            timeout=2.0,
+            timeout=_CLOSE_SECONDS,
             compress=host.behaviour.compress,
             max_msg_size=host.behaviour.frame_limit,
             decode_text=False,
@@ -40,6 +42,7 @@ class Connection:
         self._lanes: dict[str | None, asyncio.Lock] = {None: asyncio.Lock()}
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._tasks = Tasks()
+        self._closed = asyncio.Event()
         self._opened = host.behaviour.clock()
 
     async def run(self, answer_headers: dict[str, str]) -> web.StreamResponse:
@@ -57,7 +60,10 @@ class Connection:
                     await self.error(None, _BINARY)
                 else:
                     await self._frame(message.data)
-        except ConnectionError:
+            if message.type is WSMsgType.CLOSING:  # a task of ours is closing: it must not be cancelled meanwhile
+                async with asyncio.timeout(2 * _CLOSE_SECONDS):
+                    await self._closed.wait()
+        except (ConnectionError, TimeoutError):
             pass  # the client is gone: what follows is the same
         finally:
             del self._host.sockets[self._number]
@@ -75,7 +81,7 @@ class Connection:
         if fault.what == "abort":
             self.abort()
         elif fault.what == "close":
-            await self._socket.close(code=fault.close_code)
+            await self._close(fault.close_code)
         elif fault.what == "age_limit":
             await self.expire()
         elif fault.what == "binary":
@@ -89,7 +95,7 @@ class Connection:
     async def expire(self) -> None:
         """The age limit is reached: say so and close."""
         await self.error(None, age_limit(self._host.behaviour.age_limit))
-        await self._socket.close(code=WSCloseCode.OK)
+        await self._close(WSCloseCode.OK)
 
     async def send(self, lane: str | None, event: Item) -> None:
         """Send an event; a named lane's events carry its name."""
@@ -103,11 +109,22 @@ class Connection:
         await self._socket.send_frame(msgspec.json.encode(frame), WSMsgType.TEXT)
 
     async def _grow_old(self) -> None:
-        behaviour = self._host.behaviour
-        while (left := behaviour.age_limit - (behaviour.clock() - self._opened)) > 0:
+        left = self._time_left()
+        while left > 0:
             await asyncio.sleep(left)
+            left = self._time_left()  # again: the clock may be a test's own
         with suppress(ConnectionError):
             await self.expire()
+
+    def _time_left(self) -> float:
+        behaviour = self._host.behaviour
+        return behaviour.age_limit - (behaviour.clock() - self._opened)
+
+    async def _close(self, code: int) -> None:
+        try:
+            await self._socket.close(code=code)
+        finally:
+            self._closed.set()
 
     async def _frame(self, raw: bytes) -> None:
         try:
@@ -139,7 +156,7 @@ class Connection:
         )
         self._host.journal.add(entry)
         behaviour = self._host.behaviour
-        if behaviour.clock() - self._opened >= behaviour.age_limit:
+        if self._time_left() <= 0:
             self._rejected(entry, age_limit(behaviour.age_limit))
             await self.expire()
             return
@@ -175,8 +192,13 @@ class Connection:
 
     async def _turn(self, entry: Entry, lock: asyncio.Lock) -> None:
         with suppress(ConnectionError):
-            async with lock, self._slots:
-                await Turn(self._host, entry, self.memory, _Lane(self, entry.lane)).run()
+            await Turn(self._host, entry, self.memory, _Lane(self, entry.lane), self._in_order(lock)).run()
+
+    @asynccontextmanager
+    async def _in_order(self, lock: asyncio.Lock) -> AsyncIterator[None]:
+        """One at a time in a lane, first in, first out; the rest waits for a free slot."""
+        async with lock, self._slots:
+            yield
 
 
 class _Lane:

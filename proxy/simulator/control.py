@@ -1,7 +1,8 @@
 """Control: faults and the journal from outside the process, under `/_simulator/`, loopback only."""
 
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 import msgspec
 from aiohttp import web
@@ -19,28 +20,24 @@ async def handle(host: Host, strike: Strike, request: web.BaseRequest, body: byt
     """Answer a control request; `strike` lets a fault happen now."""
     if not _loopback(request.remote):
         return _plain({"error": "the simulator is controlled from this machine only"}, 403)
-    call = (request.method, request.path.removeprefix(PREFIX))
-    if call == ("POST", "faults"):
+    method, name = request.method, request.path.removeprefix(PREFIX)
+    if method == "GET" and name in _SHOWN:
+        return _plain(_SHOWN[name](host))
+    if (method, name) == ("POST", "faults"):
         return await _add_faults(host, strike, body)
-    if call == ("GET", "faults"):
-        return _plain({"waiting": len(host.faults), "struck": host.faults.struck})
-    if call == ("DELETE", "faults"):
-        host.faults.clear()
-    elif call == ("POST", "release"):
-        host.faults.release()
-    elif call == ("GET", "journal"):
-        return _plain([_described(entry) for entry in host.journal])
-    elif call == ("DELETE", "journal"):
-        host.journal.clear()
-        host.handshakes.clear()
-        host.requests.clear()
-    elif call == ("GET", "connections"):
-        return _plain({"connections": len(host.sockets)})
-    elif call == ("DELETE", "connections"):
+    if (method, name) == ("DELETE", "connections"):
         await strike(Fault("abort", "now"))
+    elif (method, name) in _ACTS:
+        _ACTS[method, name](host)
     else:
-        return _plain(ApiError(404, f"No such control call: {call[0]} {request.path}").body(), 404)
+        return _plain(ApiError(404, f"No such control call: {method} {request.path}").body(), 404)
     return web.Response(status=204)
+
+
+def _clear_journal(host: Host) -> None:
+    host.journal.clear()
+    host.handshakes.clear()
+    host.requests.clear()
 
 
 async def _add_faults(host: Host, strike: Strike, body: bytes) -> web.Response:
@@ -73,3 +70,19 @@ def _plain(value: object, status: int = 200) -> web.Response:
 
 def _loopback(remote: str | None) -> bool:
     return remote is not None and ipaddress.ip_address(remote.partition("%")[0]).is_loopback
+
+
+_SHOWN: Mapping[str, Callable[[Host], object]] = MappingProxyType(
+    {
+        "faults": lambda host: {"waiting": len(host.faults), "struck": host.faults.struck},
+        "journal": lambda host: [_described(entry) for entry in host.journal],
+        "connections": lambda host: {"connections": len(host.sockets)},
+    }
+)
+_ACTS: Mapping[tuple[str, str], Callable[[Host], None]] = MappingProxyType(
+    {
+        ("DELETE", "faults"): lambda host: host.faults.clear(),
+        ("DELETE", "journal"): _clear_journal,
+        ("POST", "release"): lambda host: host.faults.release(),
+    }
+)

@@ -88,7 +88,7 @@ async def chat(request: web.BaseRequest, raw: bytes) -> web.StreamResponse:
     }
     if body.get("stream") is True:
         return await _chat_stream(request, {**common, "object": "chat.completion.chunk"}, text)
-    message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+    message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     usage = {"prompt_tokens": tokens(raw), "completion_tokens": 8, "total_tokens": tokens(raw) + 8}
     return json_answer({**common, "object": "chat.completion", "choices": [choice], "usage": usage})

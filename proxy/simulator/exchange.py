@@ -94,7 +94,7 @@ class _Whole:
     async def event(self, event: Item, *, terminal: bool) -> None:
         final = event.get("response")
         if terminal and isinstance(final, dict):
-            queued = {"status": "queued", "output": [], "usage": None, "completed_at": None}
+            queued: dict[str, object] = {"status": "queued", "output": [], "usage": None, "completed_at": None}
             self._response = json_answer({**final, **queued} if self._background else final)
 
     async def error(self, error: ApiError, sequence_number: int) -> None:  # noqa: ARG002 - nothing was sent yet

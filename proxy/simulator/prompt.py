@@ -28,15 +28,68 @@ TRANSPORT_FIELDS = frozenset(
 """Fields of a request that say how it travels or where its context is, not what the model is given."""
 
 DOCUMENTED_KEYS = frozenset(
-    """
-    acknowledged_safety_checks action actions annotations approval_request_id approve arguments async background
-    call_id caller code container_id content created_by detail encrypted_content environment error execution
-    file_data file_id file_url filename fingerprint id image_url input input_audio
-    internal_chat_message_metadata_passthrough logprobs max_output_length name namespace operation output
-    output_format outputs parsed parsed_arguments pending_safety_checks phase prompt_cache_breakpoint quality
-    queries reason reasoning refusal result results revised_prompt role server_label size status summary svg_usage
-    text tools type
-    """.split()
+    {
+        "acknowledged_safety_checks",
+        "action",
+        "actions",
+        "annotations",
+        "approval_request_id",
+        "approve",
+        "arguments",
+        "async",
+        "background",
+        "call_id",
+        "caller",
+        "code",
+        "container_id",
+        "content",
+        "created_by",
+        "detail",
+        "encrypted_content",
+        "environment",
+        "error",
+        "execution",
+        "file_data",
+        "file_id",
+        "file_url",
+        "filename",
+        "fingerprint",
+        "id",
+        "image_url",
+        "input",
+        "input_audio",
+        "internal_chat_message_metadata_passthrough",
+        "logprobs",
+        "max_output_length",
+        "name",
+        "namespace",
+        "operation",
+        "output",
+        "output_format",
+        "outputs",
+        "parsed",
+        "parsed_arguments",
+        "pending_safety_checks",
+        "phase",
+        "prompt_cache_breakpoint",
+        "quality",
+        "queries",
+        "reason",
+        "reasoning",
+        "refusal",
+        "result",
+        "results",
+        "revised_prompt",
+        "role",
+        "server_label",
+        "size",
+        "status",
+        "summary",
+        "svg_usage",
+        "text",
+        "tools",
+        "type",
+    }
 )
 """Keys of items and content parts that the API documents: null in one of them is as good as leaving it out."""
 

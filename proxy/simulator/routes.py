@@ -34,6 +34,9 @@ class Routes:
         """Answer one request."""
         if isinstance(request.transport, asyncio.Transport):
             self._transports.add(request.transport)
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # that was not part of the answer
         path = request.path
         headers: Headers = tuple(
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers
@@ -43,30 +46,38 @@ class Routes:
         if path == _RESPONSES and request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._upgrade(request, headers)
         if path == _ECHO_STREAM and self._host.behaviour.echo_paths:
-            received: list[bytes] = []
-            try:
-                return await echo.stream(request, received)
-            finally:
-                self._host.saw(Request(request.method, request.raw_path, headers, b"".join(received)))
+            return await self._echo_stream(request, headers)
+        return await self._with_body(request, headers)
+
+    async def _with_body(self, request: web.BaseRequest, headers: Headers) -> web.StreamResponse:
         body = await request.content.read()
-        if (error := self._unauthorised(request)) is not None:
-            self._host.saw(Request(request.method, request.raw_path, headers, body))
-            return error_answer(error)
-        if path == _RESPONSES and request.method == "POST":
+        error = self._unauthorised(request)
+        if error is None and request.path == _RESPONSES and request.method == "POST":
             return await exchange.create(self._host, request, headers, body)
         try:
-            return await self._other(request, headers, body)
+            return error_answer(error) if error else await self._other(request, headers, body)
         finally:
             self._host.saw(Request(request.method, request.raw_path, headers, body))
+
+    async def _echo_stream(self, request: web.BaseRequest, headers: Headers) -> web.StreamResponse:
+        received: list[bytes] = []
+        try:
+            return await echo.stream(request, received)
+        finally:
+            self._host.saw(Request(request.method, request.raw_path, headers, b"".join(received)))
 
     async def _other(self, request: web.BaseRequest, headers: Headers, body: bytes) -> web.StreamResponse:
         method, path = request.method, request.path
         if self._host.behaviour.echo_paths and (path == _ECHO or path.startswith(f"{_ECHO}/")):
             return echo.whole(request, headers, body)
-        if (method, path) == ("GET", "/v1/models"):
-            return endpoints.models()
         if (method, path) == ("POST", "/v1/chat/completions"):
             return await endpoints.chat(request, body)
+        return self._plain_call(request, body) or error_answer(ApiError(404, f"Invalid URL ({method} {path})"))
+
+    def _plain_call(self, request: web.BaseRequest, body: bytes) -> web.Response | None:
+        method, path = request.method, request.path
+        if (method, path) == ("GET", "/v1/models"):
+            return endpoints.models()
         if (method, path) == ("POST", f"{_RESPONSES}/compact"):
             return endpoints.compact(body, request.headers.get("Content-Encoding", ""))
         if path.startswith(f"{_RESPONSES}/"):
@@ -75,7 +86,7 @@ class Routes:
                 return endpoints.stored_response(self._host, method, identifier)
             if (method, rest) == ("GET", "input_items"):
                 return endpoints.input_items(self._host, identifier)
-        return error_answer(ApiError(404, f"Invalid URL ({method} {path})"))
+        return None
 
     async def _upgrade(self, request: web.BaseRequest, headers: Headers) -> web.StreamResponse:
         behaviour = self._host.behaviour

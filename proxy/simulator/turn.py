@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -44,9 +45,20 @@ class _Said:
 
 
 class Turn:
-    """Runs one create. `memory` is its connection's; None over HTTP, where only stored responses are known."""
+    """Runs one create, once `order` lets it.
 
-    def __init__(self, host: Host, entry: Entry, memory: Memory | None, sink: Sink) -> None:
+    `memory` is its connection's; None over HTTP, where only stored responses are known.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        entry: Entry,
+        memory: Memory | None,
+        sink: Sink,
+        order: AbstractAsyncContextManager[None] | None = None,
+    ) -> None:
+        self._order = order or nullcontext()
         self._host = host
         self._entry = entry
         self._memory = memory
@@ -56,22 +68,29 @@ class Turn:
 
     async def run(self) -> None:
         """Answer the create. Cancelling it means that the line is gone: the journal then says `cut`."""
-        behaviour = self._host.behaviour
         fault = self._host.faults.of_turn(self._entry.transport)
         try:
-            await self._host.cross_link(self._entry.size)
-            self._check()
-            self._context()
-            await asyncio.sleep(behaviour.think_seconds)
-            ending = await self._strike(fault) if fault and fault.where == "start" else None
-            if ending != "gone":
-                await self._send(self._begin(_ended_by(fault, ()) if fault and ending else None), fault)
-        except RefusedError as refused:
-            await self._refuse(refused.error)
+            async with self._order:
+                await self._host.cross_link(self._entry.size)
+                try:
+                    await self._answer(fault)
+                except RefusedError as refused:
+                    await self._refuse(refused.error)
         finally:
             if self._entry.outcome == "running":
                 self._note(outcome="cut")
             self._host.saw(self._entry)
+
+    async def _answer(self, fault: Fault | None) -> None:
+        self._check()
+        self._context()
+        await asyncio.sleep(self._host.behaviour.think_seconds)
+        if fault is None or fault.where != "start":
+            await self._send(self._begin(None), fault)
+            return
+        ending = await self._strike(fault)
+        if ending != "gone":
+            await self._send(self._begin(_ended_by(fault, ()) if ending else None), None)
 
     def _check(self) -> None:
         validation.check_fields(self._body)
@@ -87,18 +106,20 @@ class Turn:
                 raise RefusedError(ApiError(404, f"Item with id '{missing}' not found.", None, "input"))
         previous = self._entry.previous_response_id
         base = self._find(previous) if previous is not None else ()
-        context = (*base, *new)
-        validation.check_pairs(context)
+        context = (*(base or ()), *new)
+        if base is not None:
+            validation.check_pairs(context)
         return context
 
-    def _find(self, previous: str) -> Sequence[Item]:
+    def _find(self, previous: str) -> Sequence[Item] | None:
+        """The items of the context so far; None where a lenient host has lost it and goes on without a word."""
         found = self._memory.find(previous) if self._memory else None
         if found is None and (stored := self._host.store.find(previous)):
             found = stored.remembered
         if found is not None and not self._host.consumed(previous):
             return found.items
         if self._host.behaviour.lenient_ids:
-            return ()
+            return None
         raise RefusedError(not_found(previous, self._host.behaviour.not_found_status))
 
     def _begin(self, instead: Answer | None) -> _Said:
@@ -123,7 +144,7 @@ class Turn:
     async def _send(self, said: _Said, fault: Fault | None) -> None:
         stream = [*events.opening(said.response)]
         stream += events.output_events(said.answer.output, self._host.behaviour.delta_chars)
-        strikes = fault.position(len(stream) + 1) if fault and fault.where != "start" else -1
+        strikes = fault.position(len(stream) + 1) if fault else -1
         for event in stream:
             if self._sent == strikes and fault:
                 ending = await self._strike(fault)

@@ -27,7 +27,8 @@ class Outcome:
     method: str = "POST"
     path: str = "/v1/responses"
     status: int = 0
-    end: End = End.COMPLETED
+    end: End = End.HUNG_UP
+    """Until the turn's end is known: a caller may go at any time."""
     request_bytes: int = 0
     sent_bytes: int = 0
     first_event_seconds: float | None = None

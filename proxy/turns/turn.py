@@ -13,7 +13,7 @@ from proxy.core import recovery
 from proxy.core.answer import Answer as Said
 from proxy.core.answer import Ending
 from proxy.core.continuation import Continuation, Delta, Full, context_suspect, decide
-from proxy.core.events import Event, Kind
+from proxy.core.events import Event, Kind, NotAnEvent
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Head, Heads
 from proxy.core.meaning import Rules
@@ -32,6 +32,8 @@ from proxy.upstream.connection import Connection
 from proxy.upstream.http import HttpRequest, PlainHttp
 from proxy.upstream.pool import Pool
 
+# The answer to a made-up id needs no model: a host that takes longer is not going to give one.
+_PROBE_SECONDS = 10.0
 _PLAIN_REASONS: Mapping[Fault, Plain] = {
     Fault.NO_WEBSOCKET: Plain.NO_WEBSOCKET,
     Fault.DIAL_FAILED: Plain.DIAL_FAILED,
@@ -115,33 +117,42 @@ class Turns:
         )
         turn.go(decide(turn.request, turn.chain, self._heads, self._host.trust, forced_full=turn.forced_full))
         if isinstance(turn.continuation, Delta):
-            turn.connection = self._pool.claim(turn.continuation.head)
+            head = turn.continuation.head
+            turn.connection = self._pool.claim(head)
+            # While the head is in use, the next turn that would have continued it is told so.
+            self._heads.mark(head.fingerprints, Whole.PARENT_CONTINUED)
 
     async def _exchange(self, turn: Turn, sink: Sink) -> None:
         """Send the create, wait for the first event, relay to the end. Raises TurnFault."""
         connection = turn.connection = turn.connection or await self._pool.lease(turn.key)
-        frame, probe = self._frames(turn)
+        frame, probe = self._frames(turn, connection)
         turn.outcome.sent_bytes += len(frame)
         dead = await connection.send(frame, probe)
         turn.phase = Phase.WRITTEN
         if dead:
             self._heads.bury(dead, Whole.PARENT_CONTINUED)
-        try:
-            batch = await connection.batch(self._settings.timeouts.first_event_seconds)
-        except TimeoutError:
-            seconds = self._settings.timeouts.first_event_seconds
-            raise TurnFault(Fault.SILENCE, f"no event within {seconds:g} s") from None
+        batch = await self._first_events(connection)
         if batch[0].kind is Kind.ERROR:
             raise self._refused(turn, batch[0])
         turn.phase = Phase.STREAMING
         turn.outcome.first_event_seconds = time.monotonic() - turn.began
         await self._deliver(turn, sink, connection, batch)
 
-    def _frames(self, turn: Turn) -> tuple[bytes, bytes | None]:
-        """The create, and the question that an unknown host is asked ahead of it."""
+    def _frames(self, turn: Turn, connection: Connection) -> tuple[bytes, bytes | None]:
+        """The create, and the question that an unknown host is asked ahead of it, once a connection."""
         if isinstance(turn.continuation, Delta):
             return turn.request.frame(turn.continuation.head.response_id, turn.continuation.skip), None
-        return turn.request.frame(), self._probe(turn) if self._host.must_be_asked else None
+        ask = self._host.must_be_asked and not connection.asked and turn.outcome.replays == 0
+        return turn.request.frame(), self._probe(turn) if ask else None
+
+    async def _first_events(self, connection: Connection) -> list[Event]:
+        seconds = self._settings.timeouts.first_event_seconds
+        try:
+            if connection.awaits_probe:
+                await connection.probed(_PROBE_SECONDS)
+            return await connection.batch(seconds)
+        except TimeoutError:
+            raise TurnFault(Fault.SILENCE, f"no event within {seconds:g} s") from None
 
     @staticmethod
     def _probe(turn: Turn) -> bytes:
@@ -167,7 +178,7 @@ class Turns:
         elif refused:
             await self._answer(turn, sink, Answer(refused.status, refused.body, _json_headers(refused.headers)))
         else:
-            await self._answer(turn, sink, Answer(200, said.response(), _json_headers({})))
+            await self._answer(turn, sink, Answer(200, _response(said), _json_headers({})))
 
     def _commit(self, turn: Turn, connection: Connection, said: Said) -> None:
         """The terminal event is there: note the head, free the connection. The caller has not seen the event yet."""
@@ -291,6 +302,7 @@ class Turns:
             await self._answer(turn, sink, Problem.UNREACHABLE.answer(type(error).__name__))
             return
         outcome.status = response.status
+        outcome.end = End.PASSED
         await sink.forward(response, outcome)
 
     def _release(self, turn: Turn) -> None:
@@ -298,6 +310,13 @@ class Turns:
         connection, turn.connection = turn.connection, None
         if connection:
             self._pool.give_back(connection)
+
+
+def _response(said: Said) -> bytes:
+    try:
+        return said.response()
+    except NotAnEvent as error:
+        raise TurnFault(Fault.GARBAGE, str(error)) from error
 
 
 def _json_headers(headers: Mapping[str, str]) -> dict[str, str]:

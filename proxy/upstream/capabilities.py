@@ -9,6 +9,7 @@ from proxy.core.continuation import Trust
 from proxy.core.lanes import Verdict
 
 _MIB = 1_048_576
+_TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Host:
         self.known = known
         self._verified = known.verifies_ids
         self._suspect = False
+        self._in_vain = 0
         self._recheck_seconds = recheck_seconds
         self._clock = clock
         self._no_websocket_until = 0.0
@@ -80,6 +82,12 @@ class Host:
         """The host answered a made-up id. An unclear answer proves nothing: the next connection asks again."""
         if verdict is not Verdict.UNCLEAR:
             self._verified = verdict is Verdict.REFUSED
+
+    def asked_in_vain(self) -> None:
+        """The line ended instead of an answer. Twice is no accident: the question itself does it harm."""
+        self._in_vain += 1
+        if self._in_vain >= _TRIES:
+            self._verified = False
 
     def suspected(self) -> None:
         """The host lost a context unseen: no more deltas to it."""

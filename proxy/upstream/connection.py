@@ -62,7 +62,7 @@ class Connection:
         self._drained = asyncio.Event()
         self._heard = 0
         self._heard_at = self._clocks()
-        self._asked = False
+        self._probe: asyncio.Future[None] | None = None
         tasks.start(self._read(), "connection reader")
 
     @staticmethod
@@ -83,6 +83,29 @@ class Connection:
         """Whether `head` can be continued here now."""
         return self.open and not self.leased and self._lane.holds(head)
 
+    @property
+    def asked(self) -> bool:
+        """Whether a made-up id was sent here."""
+        return self._probe is not None
+
+    @property
+    def awaits_probe(self) -> bool:
+        """Whether the host has not answered the made-up id yet."""
+        return self._probe is not None and not self._probe.done()
+
+    async def probed(self, seconds: float) -> None:
+        """Wait until the host has answered the made-up id. Raises TurnFault where it does not."""
+        if self._probe is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(self._probe)
+        except TimeoutError:
+            self.host.asked_in_vain()
+            self.retire(Whole.CONNECTION_LOST)
+        if self.fault and not self._inbox:
+            raise self.fault
+
     def retire(self, reason: Whole) -> None:
         """Close it; the head that dies with it is buried with this reason."""
         self._reason = reason
@@ -94,6 +117,8 @@ class Connection:
             raise self.fault
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
+        if probe:
+            self._probe = asyncio.get_running_loop().create_future()
         doubtful = self._doubtful()
         dead = self._lane.create(*((Whose.PROBE, Whose.TURN) if probe else (Whose.TURN,)))
         try:
@@ -178,8 +203,8 @@ class Connection:
             return
         whose = self._lane.take(event)
         if whose is Whose.PROBE:
-            if self._lane.verdict and not self._asked:
-                self._asked = True
+            if self._lane.verdict and self._probe and not self._probe.done():
+                self._probe.set_result(None)
                 self.host.asked(self._lane.verdict)
             return
         self._inbox.append(event)
@@ -189,6 +214,8 @@ class Connection:
     def _lose(self, error: ConnectionClosed) -> None:
         close = error.rcvd or error.sent
         fault = Fault.OVERSIZE if close is not None and close.code == _TOO_BIG else Fault.LINE_LOST
+        if self.awaits_probe:
+            self.host.asked_in_vain()
         code = f"with code {close.code}" if close else "without a close frame"
         self._end(TurnFault(fault, f"the line was lost {code}"))
 
@@ -197,6 +224,8 @@ class Connection:
         if self.fault:
             return
         self.fault = fault
+        if self._probe and not self._probe.done():
+            self._probe.set_result(None)
         self._arrived.set()
         self._drained.set()
         self._on_end(self, self._lane.close(), self._reason)

@@ -15,12 +15,14 @@ from proxy.cli.occupant import describe
 Serve = Callable[[web.Application], Awaitable[TestServer]]
 
 
+COMM = Path("/proc/self/comm")
+LINUX = COMM.exists()
+UNNAMED = "another program is listening there"
+
+
 def expected_here() -> str:
     """What is said of this very process."""
-    comm = Path("/proc/self/comm")
-    if not comm.exists():
-        return "another program is listening there"
-    return f"another program is listening there: {comm.read_text().strip()} (pid {os.getpid()})"
+    return f"{UNNAMED}: {COMM.read_text().strip()} (pid {os.getpid()})" if LINUX else UNNAMED
 
 
 async def serving(aiohttp_server: Serve, answer: web.Response) -> TestServer:
@@ -82,15 +84,17 @@ async def test_ipv6_addresses_are_asked_too() -> None:
     with socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET) as free:
         free.bind(("::1" if socket.has_ipv6 else "127.0.0.1", 0))
         host, port = free.getsockname()[:2]
-    assert await describe(host, port) == "another program is listening there"
+    assert await describe(host, port) == UNNAMED
 
 
 async def test_the_holder_is_found_in_another_process() -> None:
     """On Linux a foreign process that listens is named with its own pid."""
     listen = (
-        "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); s.accept()"
+        "import socket, sys; s = socket.create_server(('127.0.0.1', 0));"
+        "print(s.getsockname()[1], flush=True); sys.stdin.read()"
     )
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", listen, stdout=asyncio.subprocess.PIPE)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", listen, stdin=pipe, stdout=pipe)
     try:
         assert process.stdout is not None
         port = int(await asyncio.wait_for(process.stdout.readline(), 10))
@@ -99,4 +103,5 @@ async def test_the_holder_is_found_in_another_process() -> None:
         if process.returncode is None:
             process.kill()
         await process.communicate()
-    assert said.endswith(f"(pid {process.pid})" if Path("/proc/self/comm").exists() else "listening there")
+    assert said.startswith(UNNAMED)
+    assert said.endswith(f"(pid {process.pid})") or not LINUX

@@ -14,7 +14,7 @@ def test_lines_arrive_in_order() -> None:
         out.line(f"line {number} …")
     out.close()
     os.close(writer)
-    with open(reader, encoding="utf-8") as lines:
+    with os.fdopen(reader, encoding="utf-8") as lines:
         assert lines.read().splitlines() == [f"line {number} …" for number in range(100)]
 
 
@@ -27,7 +27,7 @@ def test_a_full_pipe_holds_up_nobody() -> None:
     read: list[str] = []
 
     def read_all() -> None:
-        with open(reader, encoding="utf-8") as lines:
+        with os.fdopen(reader, encoding="utf-8") as lines:
             read.extend(lines.read().splitlines())
 
     reading = threading.Thread(target=read_all)
