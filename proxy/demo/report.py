@@ -95,18 +95,26 @@ def table(comparison: Comparison) -> list[str]:
     one, other = comparison.direct, comparison.proxied
     per_turn = one.seconds / one.turns, other.seconds / other.turns
     waits = one.first_event_p50_seconds, other.first_event_p50_seconds
-    compared = f"{one.turns} prompts and the final answer are identical"
+    compared = f"{one.turns} prompts and the final answer: identical"
     rows = [
         ("", "directly", "through Openline", ""),
-        ("time", *map(duration, (one.seconds, other.seconds)), f"{one.seconds / other.seconds:.2f} times as fast"),
+        ("time", *map(duration, (one.seconds, other.seconds)), _pace(one.seconds / other.seconds)),
         ("time per turn", *map(duration, per_turn), _less(*per_turn)),
         ("time to first event, p50", *map(duration, waits), _less(*waits)),
-        ("bytes up", size(one.up_bytes), size(other.up_bytes), f"{one.up_bytes / other.up_bytes:.1f} times fewer"),
+        ("bytes up", size(one.up_bytes), size(other.up_bytes), _fewer(one.up_bytes, other.up_bytes)),
         ("connections", f"{one.connections} HTTP", f"{other.connections} WebSocket", ""),
         ("turns sent as deltas", f"{one.deltas} of {one.turns}", f"{other.deltas} of {other.turns}", _plain(other)),
-        ("what the model was given", compared if comparison.identical else "; ".join(comparison.differences), "", ""),
+        ("compared", compared if comparison.identical else "; ".join(comparison.differences), "", ""),
     ]
     return [_ROW.format(*row).rstrip() for row in rows]
+
+
+def _pace(ratio: float) -> str:
+    return f"{ratio:.2f} times as fast{'' if ratio >= 1 else ': SLOWER'}"
+
+
+def _fewer(direct: int, proxied: int) -> str:
+    return f"{direct / proxied:.1f} times fewer" if direct >= proxied else f"{size(proxied - direct)} MORE"
 
 
 def _less(direct: float, proxied: float) -> str:

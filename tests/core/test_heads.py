@@ -313,8 +313,7 @@ def test_an_id_with_two_meanings_is_never_resolved() -> None:
 
 def chain(fingerprints: Fingerprints, store: Store, items: Sequence[str], *, key: bytes = KEY) -> list[bytes]:
     """The chain of a real request with these items."""
-    body = '{"model":"m","input":[%s]}' % ",".join(items)
-    request = parse(body.encode(), most_items=100)
+    request = parse(f'{{"model":"m","input":[{",".join(items)}]}}'.encode(), most_items=100)
     opening = fingerprints.digest(scope(request, Rules(), key))
     return fingerprints.chain(opening, request.raw_items(), Rules(), lambda name: store.heads.item(key, name))
 

@@ -12,6 +12,7 @@ from tests.core.histories import FAITHFUL, KNOWN_HOST, STRICT, mark, prompt
 from tests.core.items import NULLABLE, but, items, respelled
 from tests.core.spelling import Object, Value, objects, randoms, spell, texts, values
 
+
 @given(st.lists(items(), max_size=3), randoms)
 def test_a_history_means_the_same_however_it_is_written_again(history: list[Object], random: Random) -> None:
     """Key order, nulls, ids, statuses, shorthands, white space and escapes leave fingerprint and prompt alone."""

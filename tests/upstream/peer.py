@@ -71,8 +71,9 @@ class Line:
         self.socket.transport.pause_reading()
 
     def undeafen(self) -> None:
-        """Read on."""
-        self.socket.transport.resume_reading()
+        """Read on, if it did not."""
+        if not self.socket.transport.is_closing():
+            self.socket.transport.resume_reading()
 
 
 class Peer:
@@ -84,6 +85,7 @@ class Peer:
         self.gate: asyncio.Event | None = None
         """Where set, upgrades wait for it."""
         self._tls = tls
+        self._held: list[Line] = []
         self._lines: asyncio.Queue[Line] = asyncio.Queue()
         self._server: Server | None = None
 
@@ -100,6 +102,8 @@ class Peer:
         """Close every socket and stop listening."""
         if self.gate:
             self.gate.set()
+        for line in self._held:
+            line.undeafen()
         if self._server:
             self._server.close()
             await soon(self._server.wait_closed())
@@ -131,7 +135,9 @@ class Peer:
         return self.refusals.popleft() if self.refusals else None
 
     async def _hold(self, socket: ServerConnection) -> None:
-        self._lines.put_nowait(Line(socket))
+        line = Line(socket)
+        self._held.append(line)
+        self._lines.put_nowait(line)
         await socket.wait_closed()
 
 

@@ -1,0 +1,193 @@
+"""The decision: delta or full, and with which reason; and the wire that trips where a host lost the context."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.answer import Usage
+from proxy.core.continuation import Delta, Full, Trust, context_suspect, decide
+from proxy.core.heads import Head, Heads
+from proxy.core.reasons import Whole
+from proxy.core.request import CreateRequest, parse
+
+USER = {"role": "user", "content": "hi"}
+SAID = {"role": "assistant", "content": "hello"}
+REFERENCE = {"id": "msg_1"}
+TRUSTED = Trust(verified=True)
+CHAIN = [b"scope", b"1", b"2", b"3"]
+
+
+class Anywhere:
+    """A place that holds every head."""
+
+    def holds(self, _head: Head) -> bool:
+        """Always."""
+        return True
+
+
+def head(*points: bytes, tokens: int = 0, settings_size: int = 0) -> Head:
+    """A live head at these points."""
+    return Head("r", points, b"key", Anywhere(), stored=False, tokens=tokens, settings_size=settings_size)
+
+
+def heads(*held: Head) -> Heads:
+    """Heads that hold these."""
+    store = Heads(most=10, max_age=10, clock=lambda: 0.0)
+    for one in held:
+        store.add(one)
+    return store
+
+
+def request(*items: object, **settings: object) -> CreateRequest:
+    """A create with these items."""
+    return parse(msgspec.json.encode({"model": "m", **settings, "input": items}), most_items=10)
+
+
+def test_a_live_head_is_continued_with_what_it_does_not_cover() -> None:
+    """The items up to and including the model's output are skipped; the new ones are sent."""
+    parent = head(b"2")
+    decision = decide(request(USER, SAID, USER), CHAIN, heads(parent), TRUSTED, forced_full=False)
+    assert decision == Delta(parent, 2)
+    assert isinstance(decision, Delta)
+    frame = request(USER, SAID, {"role": "user", "content": "new"}).frame(parent.response_id, decision.skip)
+    sent = msgspec.json.decode(frame)
+    assert sent["previous_response_id"] == "r"
+    assert sent["input"] == [{"role": "user", "content": "new"}]
+
+
+@pytest.mark.parametrize(
+    ("trust", "reason"),
+    [
+        (Trust(verified=False), Whole.HOST_UNVERIFIED),
+        (Trust(verified=True, suspect=True), Whole.CONTEXT_SUSPECT),
+        (Trust(verified=False, suspect=True), Whole.CONTEXT_SUSPECT),
+    ],
+)
+def test_a_host_that_is_not_trusted_gets_no_delta(trust: Trust, reason: Whole) -> None:
+    """A live head is of no use on a host that may lose context unseen."""
+    assert decide(request(USER, SAID, USER), CHAIN, heads(head(b"2")), trust, forced_full=False) == Full(reason)
+
+
+@pytest.mark.parametrize("trust", [TRUSTED, Trust(verified=False), Trust(verified=True, suspect=True)])
+def test_no_match_is_told_before_distrust(trust: Trust) -> None:
+    """The host is named as the reason only where a delta was possible."""
+    assert decide(request(USER, SAID, USER), CHAIN, heads(), trust, forced_full=False) == Full(Whole.NO_MATCH)
+
+
+def test_the_grave_gives_the_reason() -> None:
+    """What happened to the head is why the turn is sent in full."""
+    store = heads()
+    store.mark([b"2"], Whole.HOSTED_TOOLS)
+    assert decide(request(USER, SAID, USER), CHAIN, store, TRUSTED, forced_full=False) == Full(Whole.HOSTED_TOOLS)
+
+
+def test_forced_and_truncating_turns_are_sent_in_full() -> None:
+    """`x-openline-mode: full` and `truncation: auto` rule out a delta, whatever is live."""
+    store = heads(head(b"2"))
+    forced = decide(request(USER, SAID, USER), CHAIN, store, TRUSTED, forced_full=True)
+    assert forced == Full(Whole.FORCED)
+    truncating = request(USER, SAID, USER, truncation="auto")
+    assert decide(truncating, CHAIN, store, TRUSTED, forced_full=False) == Full(Whole.TRUNCATION)
+    whole = request(USER, SAID, USER, truncation="disabled")
+    assert isinstance(decide(whole, CHAIN, store, TRUSTED, forced_full=False), Delta)
+
+
+def test_a_conversation_that_only_starts_is_called_so() -> None:
+    """Without anything that a model said, the reason is that the conversation starts, not that it is unknown."""
+    chain = [b"scope", b"1", b"2"]
+    for store in (heads(), heads(head(b"2"))):
+        assert decide(request(USER, USER), chain, store, TRUSTED, forced_full=False) == Full(Whole.FIRST)
+    store = heads()
+    store.mark([b"1"], Whole.UNFINISHED)
+    assert decide(request(USER, USER), chain, store, TRUSTED, forced_full=False) == Full(Whole.FIRST)
+
+
+def test_an_empty_input_starts_a_conversation() -> None:
+    """No items: nothing to continue with."""
+    store = heads(head(b"scope"))
+    assert decide(request(), [b"scope"], store, TRUSTED, forced_full=False) == Full(Whole.FIRST)
+
+
+def test_a_string_input_is_never_a_delta() -> None:
+    """A string is one user message: it has no items to leave out, even where it names an assistant."""
+    body = b'{"model":"m","input":"the \\"assistant\\" said","metadata":{"role":"assistant"}}'
+    start = parse(body, most_items=10)
+    chain = [b"scope", b"1"]
+    assert decide(start, chain, heads(head(b"scope"), head(b"1")), TRUSTED, forced_full=False) == Full(Whole.FIRST)
+
+
+def test_a_lone_reference_is_recognised() -> None:
+    """A history whose only trace of the model is `{"id": …}` is continued like any other."""
+    parent = head(b"2")
+    decision = decide(request(USER, REFERENCE, USER), CHAIN, heads(parent), TRUSTED, forced_full=False)
+    assert decision == Delta(parent, 2)
+
+
+def test_an_answer_of_nothing_is_continued() -> None:
+    """Where the model said nothing, the next request holds nothing of it either, and is still a continuation."""
+    parent = head(b"1")
+    decision = decide(request(USER, USER), [b"scope", b"1", b"2"], heads(parent), TRUSTED, forced_full=False)
+    assert decision == Delta(parent, 1)
+
+
+# --- the trip-wire
+
+
+@pytest.mark.parametrize(
+    ("implied", "was", "now", "counted", "suspect"),
+    [
+        (10_000, 500, 500, 10_200, False),
+        (10_000, 500, 500, 5_000, False),
+        (10_000, 500, 500, 4_999, True),
+        (10_000, 500, 500, 40, True),
+        (10_000, 500, 500, 0, False),
+        (256, 0, 0, 127, True),
+        (255, 0, 0, 1, False),
+        (0, 0, 0, 1, False),
+        (10_000, 9_900, 100, 40, False),
+        (10_000, 9_000, 100, 40, True),
+        (10_000, 100, 9_000, 4_999, True),
+        (10_000, 20_000, 0, 1, False),
+    ],
+    ids=[
+        "grown",
+        "half",
+        "below half",
+        "only the delta",
+        "not counted",
+        "smallest",
+        "too small to tell",
+        "head not counted",
+        "tools dropped",
+        "tools dropped, and context",
+        "tools added",
+        "more dropped than counted",
+    ],
+)
+def test_the_wire_trips_where_far_fewer_tokens_were_counted(
+    implied: int, was: int, now: int, counted: int, *, suspect: bool
+) -> None:
+    """A delta that counts less than half of what its head implies lost context; dropped settings are forgiven."""
+    parent = head(b"1", tokens=implied, settings_size=was)
+    assert context_suspect(parent, Usage(input_tokens=counted), now) is suspect
+
+
+@given(
+    tokens=st.integers(0, 1_000_000),
+    was=st.integers(0, 1_000_000),
+    now=st.integers(0, 1_000_000),
+    added=st.integers(0, 1_000_000),
+)
+def test_the_wire_never_trips_on_a_host_that_kept_the_context(tokens: int, was: int, now: int, added: int) -> None:
+    """Settings of `was` bytes cost at most that many tokens: a context that was kept and only grew is never suspect."""
+    of_settings = min(tokens, was)
+    kept = tokens - of_settings + min(of_settings, now) + added
+    assert not context_suspect(head(b"1", tokens=tokens, settings_size=was), Usage(input_tokens=kept), now)
+
+
+@given(tokens=st.integers(256, 1_000_000), settings_size=st.integers(0, 1_000_000), share=st.floats(0.0, 0.49))
+def test_the_wire_trips_on_every_loss_of_more_than_half(tokens: int, settings_size: int, share: float) -> None:
+    """With unchanged settings, a context of which more than half is gone never passes unseen."""
+    counted = max(1, int(tokens * share))
+    assert context_suspect(head(b"1", tokens=tokens, settings_size=settings_size), Usage(counted), settings_size)

@@ -1,0 +1,156 @@
+"""A request body: content encodings undone within limits, and reading that ends."""
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import Callable
+
+import brotli
+import pytest
+from aiohttp import StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
+from backports import zstd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, read
+
+LIMIT = 1_000_000
+TEXT = b'{"model":"gpt-5.4","input":"caf\xc3\xa9"}' * 50
+
+
+def raw_deflate(data: bytes) -> bytes:
+    """Deflate without the zlib header, as some clients send it."""
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(data) + stream.flush()
+
+
+def _brotli(data: bytes) -> bytes:
+    compressed: bytes = brotli.compress(data)
+    return compressed
+
+
+ENCODERS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "gzip": ("gzip", gzip.compress),
+    "x-gzip": ("x-gzip", gzip.compress),
+    "deflate": ("deflate", zlib.compress),
+    "raw deflate": ("deflate", raw_deflate),
+    "br": ("br", _brotli),
+    "zstd": ("zstd", zstd.compress),
+    "identity": ("identity", bytes),
+}
+COMPRESSING = [name for name in ENCODERS if name != "identity"]
+
+
+@given(st.binary(max_size=3_000), st.lists(st.sampled_from(sorted(ENCODERS)), max_size=3))
+def test_any_stack_of_encodings_is_undone(data: bytes, stack: list[str]) -> None:
+    """What was encoded by a list of encodings comes back as it was, the last one undone first."""
+    body = data
+    for name in stack:
+        body = ENCODERS[name][1](body)
+    assert decode(body, ",".join(ENCODERS[name][0] for name in stack), LIMIT) == data
+
+
+@pytest.mark.parametrize("header", ["GZIP", " gzip ", "identity, gzip", "gzip,,", ",gzip"])
+def test_the_header_is_read_leniently(header: str) -> None:
+    """Case, blanks and empty members of the list do not matter."""
+    assert decode(gzip.compress(TEXT), header, LIMIT) == TEXT
+
+
+@pytest.mark.parametrize("name", COMPRESSING)
+def test_a_bomb_is_too_large(name: str) -> None:
+    """A small body that unpacks to more than the limit is refused, not unpacked."""
+    header, encode = ENCODERS[name]
+    bomb = encode(bytes(50 * LIMIT))
+    assert len(bomb) < LIMIT
+    with pytest.raises(TooLarge):
+        decode(bomb, header, LIMIT)
+
+
+@pytest.mark.parametrize("name", COMPRESSING)
+def test_the_limit_itself_is_allowed(name: str) -> None:
+    """Exactly as many bytes as the limit are taken, one more is not."""
+    header, encode = ENCODERS[name]
+    assert decode(encode(TEXT), header, len(TEXT)) == TEXT
+    with pytest.raises(TooLarge):
+        decode(encode(TEXT), header, len(TEXT) - 1)
+
+
+@pytest.mark.parametrize("name", COMPRESSING)
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda body: body[:-1],
+        lambda body: body[: len(body) // 2],
+        lambda body: body + b"more",
+        lambda _: b"\x00not that encoding",
+        lambda _: b"",
+    ],
+    ids=["last byte missing", "half", "something after it", "other bytes", "empty"],
+)
+def test_a_broken_body_is_not_decodable(name: str, bend: Callable[[bytes], bytes]) -> None:
+    """What is cut, followed by something, or something else is for the upstream to judge."""
+    header, encode = ENCODERS[name]
+    with pytest.raises(NotDecodable):
+        decode(bend(encode(TEXT)), header, LIMIT)
+
+
+def test_an_unknown_encoding_is_not_decodable() -> None:
+    """An encoding that Openline does not know is for the upstream to judge, also within a list."""
+    for header in ("compress", "gzip, rot13", "rot13, gzip"):
+        with pytest.raises(NotDecodable):
+            decode(gzip.compress(TEXT), header, LIMIT)
+
+
+def coming(*chunks: bytes, whole: bool = True) -> StreamReader:
+    """A body of which these chunks have come."""
+    loop = asyncio.get_running_loop()
+    line = BaseProtocol(loop)
+    line.connection_made(asyncio.Transport())
+    stream = StreamReader(line, 2**16, loop=loop)
+    for chunk in chunks:
+        stream.feed_data(chunk)
+    if whole:
+        stream.feed_eof()
+    return stream
+
+
+async def test_a_body_is_read_whole() -> None:
+    """A body up to the limit is one piece of bytes, and counted."""
+    upload = Upload(coming(b"abc", b"def"), 1)
+    assert await read(upload, 6) == b"abcdef"
+    assert upload.size == 6
+    assert await read(Upload(coming(), 1), 6) == b""
+
+
+async def test_a_larger_body_is_kept_to_be_passed_on() -> None:
+    """Of a body over the limit nothing is lost: what was read comes first, then the rest as it comes."""
+    stream = coming(b"abcdefg", whole=False)
+    upload = Upload(stream, 1)
+    body = await read(upload, 6)
+    assert isinstance(body, Prefix)
+    stream.feed_data(b"hij")
+    stream.feed_eof()
+    assert b"".join([chunk async for chunk in body]) == b"abcdefghij"
+    assert upload.size == 10
+
+
+async def test_a_body_that_stalls_is_a_fault() -> None:
+    """A caller that sends nothing more does not hold its turn for ever; the fault says so."""
+    upload = Upload(coming(b"abc", whole=False), 0.01)
+    with pytest.raises(BodyFault, match=r"stalled for 0\.01 s"):
+        await read(upload, 6)
+    assert (upload.size, upload.fault) == (3, "its body stalled for 0.01 s")
+
+
+@pytest.mark.parametrize("error", [web.RequestPayloadError("bad chunk"), ConnectionResetError("lost")])
+async def test_a_body_that_breaks_is_a_fault(error: Exception) -> None:
+    """A malformed chunk or a lost line in mid-body is told apart from the body's end."""
+    stream = coming(b"abc", whole=False)
+    upload = Upload(stream, 1)
+    chunks = aiter(upload)
+    assert await anext(chunks) == b"abc"
+    stream.set_exception(error)
+    with pytest.raises(BodyFault, match="broken"):
+        await anext(chunks)
+    assert upload.fault == "its body is broken"

@@ -1,0 +1,569 @@
+"""The pool: its choice as a plain function, and its promises against real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config import Pool as Limits
+from proxy.config import Settings, Timeouts, Upstream
+from proxy.core.fingerprint import Fingerprints
+from proxy.core.heads import Found, Head, Heads
+from proxy.core.reasons import Whole
+from proxy.core.recovery import Fault
+from proxy.errors import TurnFault
+from proxy.tasks import Tasks
+from proxy.upstream.address import IDENTITY, Address, PoolKey, pool_key
+from proxy.upstream.capabilities import Host, capabilities
+from proxy.upstream.connection import Connection
+from proxy.upstream.dial import dialler
+from proxy.upstream.pool import Coming, Move, Pool, choose
+from tests.upstream.peer import LIMIT, Line, Peer, over, refusal, said, soon, until
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+CREATE = b'{"type":"response.create"}'
+
+
+@dataclass(eq=False)
+class Seen:
+    """What the choice sees of a connection."""
+
+    leased: bool = False
+    has_head: bool = False
+    used_at: float = 0.0
+    open: bool = True
+
+
+SPARE = Seen(used_at=1)
+NEWER_SPARE = Seen(used_at=2)
+OLD = Seen(has_head=True, used_at=1)
+NEW = Seen(has_head=True, used_at=2)
+BUSY = Seen(leased=True)
+LIMITS = Limits(max_connections=4, max_connections_per_key=2)
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "coming", "expected"),
+    [
+        ([], [], Coming(0, 0), (Move.DIAL, None)),
+        ([SPARE], [], Coming(0, 0), (None, SPARE)),
+        ([SPARE, NEWER_SPARE], [], Coming(0, 0), (None, NEWER_SPARE)),
+        ([OLD, SPARE], [OLD], Coming(0, 0), (None, SPARE)),
+        ([OLD], [], Coming(0, 0), (Move.DIAL, None)),
+        ([BUSY], [], Coming(0, 0), (Move.DIAL, None)),
+        ([BUSY, BUSY], [], Coming(0, 0), (Move.WAIT, None)),
+        ([BUSY], [], Coming(1, 1), (Move.WAIT, None)),
+        ([BUSY], [], Coming(0, 3), (Move.WAIT, None)),
+        ([OLD, NEW], [], Coming(0, 0), (None, OLD)),
+        ([NEW, OLD], [OLD], Coming(0, 0), (None, OLD)),
+        ([BUSY], [BUSY, OLD, NEW], Coming(0, 0), (Move.DIAL, OLD)),
+        ([OLD], [BUSY, BUSY, NEW], Coming(0, 0), (Move.DIAL, NEW)),
+        ([OLD], [BUSY, BUSY, BUSY], Coming(0, 0), (None, OLD)),
+        ([], [BUSY, BUSY, BUSY, BUSY], Coming(0, 0), (Move.WAIT, None)),
+        ([], [BUSY, BUSY, SPARE], Coming(0, 1), (Move.DIAL, SPARE)),
+        ([BUSY, OLD], [OLD, OLD], Coming(0, 0), (None, OLD)),
+        ([BUSY, BUSY], [OLD], Coming(0, 0), (Move.WAIT, None)),
+    ],
+)
+def test_the_order_of_choice(
+    own: list[Seen], others: list[Seen], coming: Coming, expected: tuple[Move | None, Seen | None]
+) -> None:
+    """Spare before dial, dial before another key's oldest, that before the own oldest, and waiting last."""
+    move, sight = choose(own, others, coming, LIMITS)
+    assert (move, sight) == expected
+
+
+sights = st.lists(st.builds(Seen, leased=st.booleans(), has_head=st.booleans(), used_at=st.floats(0, 9)), max_size=5)
+
+
+@given(sights, sights, st.integers(0, 3), st.integers(0, 3), st.integers(1, 6), st.integers(1, 6))
+def test_a_choice_breaks_no_limit(
+    own: list[Seen], others: list[Seen], own_coming: int, others_coming: int, per_key: int, most: int
+) -> None:
+    """No leased one is taken or closed, no dial exceeds a limit, and a wait means that nothing is left."""
+    limits = Limits(max_connections=most, max_connections_per_key=per_key)
+    coming = Coming(own_coming, own_coming + others_coming)
+    move, sight = choose(own, others, coming, limits)
+    idle = [one for one in own if not one.leased]
+    assert sight is None or not sight.leased
+    if move is None:
+        assert any(sight is one for one in idle)
+        if any(not one.has_head for one in idle):
+            assert sight is not None
+            assert not sight.has_head
+        else:
+            assert sight is not None
+            assert sight.used_at == min(one.used_at for one in idle)
+    if move is Move.DIAL:
+        assert all(one.has_head for one in idle)
+        assert len(own) + own_coming < per_key
+        closed = sight is not None
+        assert not closed or any(sight is one for one in others)
+        # Closing one for a dial adds none; without it there is room. (Limits lowered below what is open shrink by use.)
+        assert closed or len(own) + len(others) + coming.all < most
+    if move is Move.WAIT:
+        assert sight is None
+        assert not idle
+        assert len(own) + own_coming >= per_key or all(one.leased for one in others)
+
+
+@dataclass
+class Rig:
+    """A peer and a pool on it."""
+
+    peer: Peer
+    limits: Limits
+    age: float = 0.0
+    dial_seconds: float = 5.0
+    tasks: Tasks = field(default_factory=Tasks)
+    heads: Heads = field(default_factory=lambda: Heads(most=100, max_age=1_000, clock=lambda: 0.0))
+
+    def __post_init__(self) -> None:
+        """Wire it as the composition root does."""
+        settings = Settings(
+            upstream=Upstream(url=self.peer.base, age_limit_seconds=self.age),
+            timeouts=Timeouts(dial_seconds=self.dial_seconds),
+            pool=self.limits,
+        )
+        self.address = Address(settings.upstream.url)
+        self.host = Host(capabilities(settings.upstream), recheck_seconds=1_000, clock=lambda: 0.0)
+        self.pool = Pool(self.limits, self.host, dialler(settings, self.address), self.heads)
+
+    async def __aenter__(self) -> "Rig":
+        """Nothing to start."""
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        """End what the test began, then the pool, which must hold no dial that is under way any more."""
+        await soon(self.tasks.close())
+        assert self.pool._coming.total() == 0
+        assert not self.pool._waiting
+        await soon(self.pool.close())
+        assert self.pool.open_connections == 0
+
+    def key(self, name: str = "a", headers: tuple[tuple[str, str], ...] = ()) -> PoolKey:
+        """The pool key of one caller."""
+        return pool_key(
+            self.address, [("Authorization", f"Bearer {name}"), *headers], ["x-tenant"], "", Fingerprints(b"k" * 32)
+        )
+
+    async def lease(self, name: str = "a") -> Connection:
+        """A lease, at once."""
+        return await soon(self.pool.lease(self.key(name)))
+
+    def leasing(self, name: str = "a") -> "asyncio.Task[Connection]":
+        """A lease, beside the test."""
+        return self.tasks.start(self.pool.lease(self.key(name)), "leasing")
+
+    async def waiting(self, count: int) -> None:
+        """Let `count` leases come to wait."""
+        await until(lambda: len(self.pool._waiting) == count)
+
+    async def turn(self, connection: Connection, line: Line) -> Head:
+        """One whole turn; its head."""
+        await connection.send(CREATE, None)
+        await line.send(*said())
+        seen = 0
+        while seen < 4:
+            seen += len(await connection.batch(LIMIT))
+        head = Head("resp_1", (connection.key.digest,), connection.key.digest, connection, stored=False)
+        assert connection.commit(head)
+        self.heads.add(head)
+        self.pool.give_back(connection)
+        return head
+
+    def grave(self, head: Head) -> Whole | Found:
+        """What a turn is told that would have continued `head`."""
+        return self.heads.find([*head.fingerprints, b"new"])
+
+
+async def fault_of(leasing: "asyncio.Task[Connection]") -> Fault:
+    """The fault that a lease ends with."""
+    with pytest.raises(TurnFault) as caught:
+        await soon(leasing)
+    return caught.value.fault
+
+
+ONE = Limits(max_connections=1, max_connections_per_key=1, wait_seconds=LIMIT)
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    """A peer that accepts."""
+    async with Peer() as one:
+        yield one
+
+
+async def test_a_spare_connection_serves_the_next_turn(peer: Peer) -> None:
+    """A connection given back without a conversation is used again; no second dial is made."""
+    async with Rig(peer, Limits()) as rig:
+        first = await rig.lease()
+        rig.pool.give_back(first)
+        assert await rig.lease() is first
+        assert len(peer.upgrades) == rig.pool.open_connections == 1
+
+
+async def test_one_response_in_flight_per_connection(peer: Peer) -> None:
+    """Turns at the same time get connections of their own, up to the limit; none waits behind another's."""
+    async with Rig(peer, Limits()) as rig:
+        leased = await soon(asyncio.gather(*(rig.pool.lease(rig.key()) for _ in range(8))))
+        assert len(set(map(id, leased))) == 8
+        assert all(one.leased for one in leased)
+
+
+async def test_a_conversation_keeps_its_connection(peer: Peer) -> None:
+    """A connection with a conversation is left alone while a new one may be dialled; its head claims it, once."""
+    async with Rig(peer, Limits()) as rig:
+        first = await rig.lease()
+        head = await rig.turn(first, await peer.line())
+        assert await rig.lease() is not first
+        assert rig.pool.claim(head) is first
+        assert first.leased
+        assert rig.pool.claim(head) is None
+
+
+async def test_at_the_limit_the_oldest_conversation_is_given_up(peer: Peer) -> None:
+    """Where no more sockets are allowed, the least recently used idle one is reused in full."""
+    async with Rig(peer, Limits(max_connections_per_key=2)) as rig:
+        old, new = [(await rig.lease(), await peer.line()) for _ in range(2)]
+        heads = [await rig.turn(*old), await rig.turn(*new)]
+        assert await rig.lease() is old[0]
+        assert rig.pool.claim(heads[0]) is None
+        assert rig.pool.claim(heads[1]) is new[0]
+
+
+async def test_another_keys_oldest_idle_connection_makes_room(peer: Peer) -> None:
+    """At the limit of all, another key's oldest idle socket is closed, and its head is told why."""
+    async with Rig(peer, Limits(max_connections=2)) as rig:
+        first = await rig.lease("a"), await peer.line()
+        second = await rig.lease("a"), await peer.line()
+        old, new = await rig.turn(*first), await rig.turn(*second)
+        mine = await rig.lease("b")
+        assert mine.key.digest == rig.key("b").digest
+        assert rig.pool.open_connections == 2
+        assert await first[1].closed() == 1000
+        assert rig.pool.claim(old) is None
+        assert rig.pool.claim(new) is second[0]
+
+
+async def test_a_wait_is_bounded(peer: Peer) -> None:
+    """Where every connection is busy, a turn waits wait_seconds and no longer; the busy one is not disturbed."""
+    async with Rig(peer, Limits(max_connections=1, wait_seconds=0.02)) as rig:
+        busy = await rig.lease()
+        assert await fault_of(rig.leasing()) is Fault.POOL_FULL
+        assert await fault_of(rig.leasing("b")) is Fault.POOL_FULL
+        assert busy.open
+        assert busy.leased
+
+
+async def test_no_wait_at_all(peer: Peer) -> None:
+    """wait_seconds = 0 means at once."""
+    async with Rig(peer, Limits(max_connections=1, wait_seconds=0.0)) as rig:
+        await rig.lease()
+        assert await fault_of(rig.leasing()) is Fault.POOL_FULL
+
+
+async def test_first_come_first_served(peer: Peer) -> None:
+    """Those who wait get the connection in the order in which they came."""
+    async with Rig(peer, ONE) as rig:
+        connection = await rig.lease()
+        waiting = []
+        for count in range(1, 4):
+            waiting.append(rig.leasing())
+            await rig.waiting(count)
+        for number, task in enumerate(waiting):
+            rig.pool.give_back(connection)
+            assert await soon(task) is connection
+            assert not any(later.done() for later in waiting[number + 1 :])
+
+
+async def test_a_newcomer_does_not_overtake(peer: Peer) -> None:
+    """A turn that comes just as a connection is freed does not get it before those who wait."""
+    async with Rig(peer, ONE) as rig:
+        connection = await rig.lease()
+        newcomer = rig.leasing()
+        await rig.waiting(1)
+        rig.pool.give_back(connection)
+        late = rig.leasing()
+        assert await soon(newcomer) is connection
+        await rig.waiting(1)
+        assert not late.done()
+
+
+async def test_a_waiter_who_cannot_use_it_stops_nobody(peer: Peer) -> None:
+    """What is freed goes to the first who may have it, not to the first."""
+    limits = Limits(max_connections=2, max_connections_per_key=1, wait_seconds=LIMIT)
+    async with Rig(peer, limits) as rig:
+        mine, others = await rig.lease("a"), await rig.lease("b")
+        second_of_a = rig.leasing("a")
+        await rig.waiting(1)
+        second_of_b = rig.leasing("b")
+        await rig.waiting(2)
+        rig.pool.give_back(others)
+        assert await soon(second_of_b) is others
+        assert not second_of_a.done()
+        rig.pool.give_back(mine)
+        assert await soon(second_of_a) is mine
+
+
+async def test_a_lost_connection_makes_room_for_a_waiter(peer: Peer) -> None:
+    """When a busy socket dies, the first who waits may dial."""
+    async with Rig(peer, ONE) as rig:
+        lost = await rig.lease()
+        line = await peer.line()
+        waiting = rig.leasing("b")
+        await rig.waiting(1)
+        line.abort()
+        assert await soon(waiting) is not lost
+        assert rig.pool.open_connections == 1
+
+
+async def test_a_cancelled_waiter_loses_nothing(peer: Peer) -> None:
+    """A waiter who leaves is skipped."""
+    async with Rig(peer, ONE) as rig:
+        connection = await rig.lease()
+        leaves = rig.leasing()
+        await rig.waiting(1)
+        stays = rig.leasing()
+        await rig.waiting(2)
+        leaves.cancel()
+        await over(leaves)
+        rig.pool.give_back(connection)
+        assert await soon(stays) is connection
+
+
+async def test_a_waiter_cancelled_just_as_it_is_served_passes_it_on(peer: Peer) -> None:
+    """A connection handed to a waiter who leaves in the same moment goes to the next one."""
+    async with Rig(peer, ONE) as rig:
+        connection = await rig.lease()
+        leaves = rig.leasing()
+        await rig.waiting(1)
+        stays = rig.leasing()
+        await rig.waiting(2)
+        rig.pool.give_back(connection)
+        leaves.cancel()
+        await over(leaves)
+        assert leaves.cancelled()
+        assert await soon(stays) is connection
+
+
+async def test_a_lone_waiter_cancelled_as_it_is_served_frees_the_connection(peer: Peer) -> None:
+    """A connection handed to a waiter who leaves in the same moment is idle again if nobody else waits."""
+    async with Rig(peer, ONE) as rig:
+        connection = await rig.lease()
+        leaves = rig.leasing()
+        await rig.waiting(1)
+        rig.pool.give_back(connection)
+        leaves.cancel()
+        await over(leaves)
+        assert not connection.leased
+        assert await rig.lease() is connection
+
+
+async def test_a_waiter_cancelled_just_as_it_may_dial_passes_that_on(peer: Peer) -> None:
+    """Room for a dial that was promised to a waiter who leaves in the same moment goes to the next one."""
+    async with Rig(peer, ONE) as rig:
+        connection = await rig.lease()
+        await peer.line()
+        leaves = rig.leasing("b")
+        await rig.waiting(1)
+        stays = rig.leasing("c")
+        await rig.waiting(2)
+        connection.retire(Whole.EVICTED)
+        leaves.cancel()
+        await over(leaves)
+        assert (await soon(stays)).key.digest == rig.key("c").digest
+
+
+async def test_a_cancelled_dial_wakes_the_next(peer: Peer) -> None:
+    """A turn cancelled while it dials gives its place to the first who waits."""
+    async with Rig(peer, ONE) as rig:
+        peer.gate = asyncio.Event()
+        dialling = rig.leasing()
+        await until(lambda: len(peer.upgrades) == 1)
+        waiting = rig.leasing()
+        await rig.waiting(1)
+        dialling.cancel()
+        await over(dialling)
+        peer.gate.set()
+        assert (await soon(waiting)).open
+        assert rig.pool.open_connections == 1
+
+
+async def test_a_failed_dial_wakes_the_next(peer: Peer) -> None:
+    """A dial that fails is its own turn's fault alone: the next one tries."""
+    async with Rig(peer, ONE) as rig:
+        peer.gate = asyncio.Event()
+        peer.refusals.append(refusal(500))
+        dialling = rig.leasing()
+        await until(lambda: len(peer.upgrades) == 1)
+        waiting = rig.leasing()
+        await rig.waiting(1)
+        peer.gate.set()
+        assert await fault_of(dialling) is Fault.DIAL_FAILED
+        assert (await soon(waiting)).open
+
+
+async def test_dials_under_way_count(peer: Peer) -> None:
+    """Turns that come while others dial do not exceed the limits together."""
+    async with Rig(peer, Limits(max_connections=3, max_connections_per_key=2, wait_seconds=LIMIT)) as rig:
+        peer.gate = asyncio.Event()
+        leases = [rig.leasing(name) for name in "aaabbb"]
+        await rig.waiting(3)
+        peer.gate.set()
+        await until(lambda: sum(lease.done() for lease in leases) == 3)
+        assert rig.pool.open_connections == len(peer.upgrades) == 3
+        assert len(rig.pool._waiting) == 3
+
+
+@pytest.mark.parametrize("name", [*IDENTITY, "x-tenant"])
+async def test_nothing_crosses_pool_keys(peer: Peer, name: str) -> None:
+    """Callers who differ in any identity header share no connection and no head, however equal their histories."""
+    async with Rig(peer, Limits()) as rig:
+        one, other = (rig.key(headers=((name, value),)) for value in ("1", "2"))
+        first = await soon(rig.pool.lease(one))
+        head = await rig.turn(first, await peer.line())
+        second = await soon(rig.pool.lease(other))
+        assert second is not first
+        assert second.key.headers != first.key.headers
+        foreign = Head(head.response_id, head.fingerprints, other.digest, first, stored=False)
+        assert rig.pool.claim(foreign) is None
+        assert [line.asked[name] for line in [await peer.line()]] == [dict(other.headers)[name]]
+
+
+async def test_a_spare_connection_of_another_key_is_not_used(peer: Peer) -> None:
+    """At the limit a stranger's idle socket is closed, never taken over."""
+    async with Rig(peer, ONE) as rig:
+        theirs = await rig.lease("a")
+        line = await peer.line()
+        rig.pool.give_back(theirs)
+        mine = await rig.lease("b")
+        assert mine is not theirs
+        await line.closed()
+        assert (await peer.line()).asked["authorization"] == "Bearer b"
+
+
+async def test_a_closed_idle_socket_leaves_the_pool(peer: Peer) -> None:
+    """Its head is dead at once, the next turn is told why, and dials anew."""
+    async with Rig(peer, Limits()) as rig:
+        first = await rig.lease()
+        line = await peer.line()
+        head = await rig.turn(first, line)
+        await line.close()
+        await until(lambda: rig.pool.open_connections == 0)
+        assert not head.live
+        assert rig.pool.claim(head) is None
+        assert rig.grave(head) is Whole.CONNECTION_LOST
+        assert await rig.lease() is not first
+
+
+async def test_a_stored_head_outlives_its_connection(peer: Peer) -> None:
+    """A head that the host is known to store is not buried with the socket."""
+    async with Rig(peer, Limits()) as rig:
+        first = await rig.lease()
+        head = Head("resp_1", (b"f",), first.key.digest, first, stored=True)
+        assert first.commit(head)
+        rig.heads.add(head)
+        rig.pool.give_back(first)
+        (await peer.line()).abort()
+        await until(lambda: rig.pool.open_connections == 0)
+        assert rig.grave(head) == Found(head, 0)
+
+
+async def test_rotation_between_turns_only(peer: Peer) -> None:
+    """Near the age limit an idle connection is replaced; one in use is left until its turn is over."""
+    # Half a second of age is "past" at once where the whole of it is to remain.
+    async with Rig(peer, Limits(), age=0.001) as rig:
+        first = await rig.lease()
+        line = await peer.line()
+        await until(lambda: asyncio.get_running_loop().time() >= first.expires)
+        rig.pool.sweep()
+        assert first.open
+        head = await rig.turn(first, line)
+        rig.pool.sweep()
+        assert await line.closed() == 1000
+        assert rig.grave(head) is Whole.ROTATED
+        assert await rig.lease() is not first
+
+
+async def test_rotation_leaves_min_remaining(peer: Peer) -> None:
+    """A socket is replaced while at least min_remaining (of a long age limit) is left, spread by up to a fifth."""
+    async with Rig(peer, Limits(min_remaining_seconds=10.0), age=1_000.0) as rig:
+        now = asyncio.get_running_loop().time()
+        expiries = {(await rig.lease()).expires - now for _ in range(5)}
+        assert len(expiries) == 5
+        assert all(987.9 <= expires <= 990.5 for expires in expiries)
+        rig.pool.sweep()
+        assert rig.pool.open_connections == 5
+
+
+async def test_a_short_age_limit_leaves_most_of_it(peer: Peer) -> None:
+    """min_remaining never eats up more than about a quarter of the age limit: a connection is always worth its dial."""
+    async with Rig(peer, Limits(min_remaining_seconds=300.0), age=100.0) as rig:
+        now = asyncio.get_running_loop().time()
+        assert 75.9 <= (await rig.lease()).expires - now <= 80.5
+
+
+async def test_the_breaker(peer: Peer) -> None:
+    """After breaker_failures in a row a key dials no more for a while; another key still does; a success closes it."""
+    async with Rig(peer, Limits(breaker_failures=2, breaker_seconds=0.05)) as rig:
+        peer.refusals.extend(refusal(500) for _ in range(2))
+        assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
+        assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
+        assert await fault_of(rig.leasing()) is Fault.BREAKER_OPEN
+        assert len(peer.upgrades) == 2
+        assert (await rig.lease("b")).open
+        breaker = rig.pool._breakers[rig.key().digest]
+        await until(lambda: asyncio.get_running_loop().time() >= breaker.closed_at)
+        assert (await rig.lease()).open
+        assert rig.key().digest not in rig.pool._breakers
+
+
+async def test_the_breaker_half_opens_for_one_dial(peer: Peer) -> None:
+    """After breaker_seconds one dial tries again; where that fails too, the breaker stays open."""
+    async with Rig(peer, Limits(breaker_failures=1, breaker_seconds=0.05)) as rig:
+        peer.refusals.extend(refusal(500) for _ in range(5))
+        assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
+        breaker = rig.pool._breakers[rig.key().digest]
+        await until(lambda: asyncio.get_running_loop().time() >= breaker.closed_at)
+        results = [await fault_of(lease) for lease in [rig.leasing() for _ in range(3)]]
+        assert sorted(results) == sorted([Fault.DIAL_FAILED, Fault.BREAKER_OPEN, Fault.BREAKER_OPEN])
+        assert len(peer.upgrades) == 2
+
+
+async def test_an_answer_is_no_failure_of_the_line(peer: Peer) -> None:
+    """401, 403 and 429 are answers: they open no breaker."""
+    async with Rig(peer, Limits(breaker_failures=1)) as rig:
+        peer.refusals.extend([refusal(401), refusal(429)])
+        assert await fault_of(rig.leasing()) is Fault.UPGRADE_REFUSED
+        assert await fault_of(rig.leasing()) is Fault.UPGRADE_REFUSED
+        assert (await rig.lease()).open
+
+
+async def test_a_host_without_websocket_mode_is_remembered(peer: Peer) -> None:
+    """A 404 on the upgrade is noted for the host: no breaker, no more dials until it is asked again."""
+    async with Rig(peer, Limits(breaker_failures=1)) as rig:
+        peer.refusals.append(refusal(404))
+        assert rig.host.has_websocket
+        assert await fault_of(rig.leasing()) is Fault.NO_WEBSOCKET
+        assert not rig.host.has_websocket
+
+
+async def test_closing_the_pool_closes_every_socket(peer: Peer) -> None:
+    """Busy, idle, or just opened: all of them, and their heads die."""
+    async with Rig(peer, Limits()) as rig:
+        idle = await rig.lease()
+        lines = [await peer.line()]
+        head = await rig.turn(idle, lines[0])
+        busy = await rig.lease()
+        lines.append(await peer.line())
+        await busy.send(CREATE, None)
+        await rig.lease()  # its reader has not run yet
+        await soon(rig.pool.close())
+        lines.append(await peer.line())
+        assert [await line.closed() is not None for line in lines] == [True] * 3
+        assert not head.live
+        assert rig.pool.open_connections == 0
