@@ -9,11 +9,21 @@ import cachetools
 from proxy.core.reasons import Whole
 
 
+_MOST_ALIKE = 64
+
+
 class Place(Protocol):
     """Where a head lives: a lane of one connection."""
 
+    @property
+    def connection(self) -> int:
+        """The number of the connection."""
+
     def holds(self, head: "Head") -> bool:
         """Whether the connection is open, the lane idle, and `head` its latest."""
+
+    def lends(self, head: "Head") -> bool:
+        """Whether a sibling may fork from `head` while its first child is in flight."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +53,8 @@ class Found:
 
     head: Head
     covers: int
+    fork: bool = False
+    """Whether its lane is taken by a first child, so that this one needs a lane of its own."""
 
 
 class Heads:
@@ -59,10 +71,9 @@ class Heads:
         return len(self._heads)
 
     def add(self, head: Head) -> None:
-        """Make `head` findable. A fingerprint keeps its newest heads; the others are past any use."""
+        """Make `head` findable. A fingerprint keeps its newest heads: agents that begin alike are rarely more."""
         for fingerprint in head.fingerprints:
-            others = tuple(other for other in self._heads.get(fingerprint, ()) if other.live)
-            self._heads[fingerprint] = (*others, head)
+            self._heads[fingerprint] = (*self._heads.get(fingerprint, ())[-_MOST_ALIKE + 1 :], head)
             self._graves.pop(fingerprint, None)
 
     def bury(self, head: Head, reason: Whole) -> None:
@@ -84,9 +95,11 @@ class Heads:
         """The longest live head that `chain` continues with at least one new item, or why there is none."""
         reason = Whole.NO_MATCH
         for covers in range(len(chain) - 2, -1, -1):
-            for head in self._heads.get(chain[covers], ()):
-                if head.live:
-                    return Found(head, covers)
+            heads = self._heads.get(chain[covers], ())
+            live = next((head for head in heads if head.live), None)
+            lent = live or next((head for head in heads if head.place.lends(head)), None)
+            if lent:
+                return Found(lent, covers, fork=live is None)
             if reason is Whole.NO_MATCH:
                 reason = self._graves.get(chain[covers], Whole.NO_MATCH)
         return reason

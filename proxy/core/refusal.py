@@ -30,6 +30,7 @@ _STATUS_OF_TYPE: Mapping[str, int] = {
 # Headers that an error frame may carry on to the caller.
 _PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id")
 _PASSED_PREFIXES = ("x-ratelimit-", "openai-")
+_LANE_CODES = ("invalid_stream_id", "websocket_stream_limit_reached")
 
 
 class _Error(msgspec.Struct):
@@ -72,6 +73,11 @@ class Refusal:
     def connection_limit(self) -> bool:
         """Whether the connection is past its age limit."""
         return self.code == "websocket_connection_limit_reached"
+
+    @property
+    def no_lanes(self) -> bool:
+        """Whether the error is about the lane: the caller named none."""
+        return self.code in _LANE_CODES or self.param == "stream_id" or "stream_id" in self.message
 
     @property
     def body(self) -> bytes:

@@ -87,9 +87,11 @@ class CreateRequest:
         except (msgspec.MsgspecError, RecursionError):
             return False
 
-    def frame(self, previous: str | None = None, skip: int = 0) -> bytes:
+    def frame(self, previous: str | None = None, skip: int = 0, lane: str | None = None) -> bytes:
         """The `response.create` frame: all items, or those after the first `skip` continuing from `previous`."""
         pieces = [b'{"type":"response.create"']
+        if lane is not None:
+            pieces.append(b',"stream_id":"%b"' % lane.encode())
         for name, (key, _, end) in self.fields.items():
             if name not in _TRANSPORT_FIELDS:
                 pieces += (b",", self.body[key:end])

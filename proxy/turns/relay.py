@@ -1,4 +1,4 @@
-"""The relay: one turn's events from its connection to its caller, all that are ready in one write."""
+"""The relay: one turn's events from its lane to its caller, all that are ready in one write."""
 
 import asyncio
 import time
@@ -12,14 +12,14 @@ from proxy.core.recovery import Fault
 from proxy.core.refusal import Refusal, refusal
 from proxy.errors import TurnFault
 from proxy.turns.sink import CallerGone, Sink
-from proxy.upstream.connection import Connection
+from proxy.upstream.lease import Lease
 
 
 @dataclass(slots=True)
 class Relay:
     """The hot loop. `on_end` runs when the terminal event is there and before the caller gets it."""
 
-    connection: Connection
+    lease: Lease
     sink: Sink
     timeouts: Timeouts
     answer: Answer
@@ -62,9 +62,6 @@ class Relay:
     async def _break_off(self, event: Event, ready: list[Event]) -> Refusal:
         """An error in mid-stream: the turn ends with it."""
         said = refusal(event.frame)
-        if said.connection_limit:
-            await self._write(ready)
-            raise TurnFault(Fault.LINE_LOST, "the host's age limit, in mid-answer")
         await self._write([*ready, said.in_stream(self.sequence + len(ready) + 1)])
         return said
 
@@ -83,7 +80,7 @@ class Relay:
         while True:
             left = silent_until - time.monotonic()
             try:
-                return await self.connection.batch(min(left, self.timeouts.keepalive_seconds))
+                return await self.lease.batch(min(left, self.timeouts.keepalive_seconds))
             except TimeoutError:
                 if time.monotonic() >= silent_until:
                     raise TurnFault(Fault.SILENCE, f"{self.timeouts.silence_seconds:g} s of silence") from None

@@ -28,12 +28,16 @@ from proxy.turns.relay import Relay
 from proxy.turns.sink import Sink
 from proxy.upstream.address import PoolKey
 from proxy.upstream.capabilities import Host
-from proxy.upstream.connection import Connection
+from proxy.upstream.lease import Lease
 from proxy.upstream.http import HttpRequest, PlainHttp
 from proxy.upstream.pool import Pool
 
 # The answer to a made-up id needs no model: a host that takes longer is not going to give one.
 _PROBE_SECONDS = 10.0
+_FULL_REASONS: Mapping[Fault, Whole] = {
+    Fault.CONNECTION_LIMIT: Whole.ROTATED,
+    Fault.NO_LANES: Whole.LANES_REFUSED,
+}
 _PLAIN_REASONS: Mapping[Fault, Plain] = {
     Fault.NO_WEBSOCKET: Plain.NO_WEBSOCKET,
     Fault.DIAL_FAILED: Plain.DIAL_FAILED,
@@ -56,9 +60,14 @@ class Turn:
     began: float = field(default_factory=time.monotonic)
     chain: list[bytes] = field(default_factory=list)
     continuation: Continuation = field(default_factory=lambda: Full(Whole.FIRST))
-    connection: Connection | None = None
+    lease: Lease | None = None
     phase: Phase = Phase.UNSENT
     redialled: bool = False
+
+    @property
+    def continued(self) -> Head | None:
+        """The head that this turn continues, if it continues one."""
+        return self.continuation.head if isinstance(self.continuation, Delta) else None
 
     def go(self, continuation: Continuation) -> None:
         """Take this course; the outcome names it."""
@@ -118,58 +127,54 @@ class Turns:
         turn.go(decide(turn.request, turn.chain, self._heads, self._host.trust, forced_full=turn.forced_full))
         if isinstance(turn.continuation, Delta):
             head = turn.continuation.head
-            turn.connection = self._pool.claim(head)
+            turn.lease = self._pool.claim(head, fork=turn.continuation.fork)
             # While the head is in use, the next turn that would have continued it is told so.
             self._heads.mark(head.fingerprints, Whole.PARENT_CONTINUED)
 
     async def _exchange(self, turn: Turn, sink: Sink) -> None:
         """Send the create, wait for the first event, relay to the end. Raises TurnFault."""
-        connection = turn.connection = turn.connection or await self._pool.lease(turn.key)
-        frame, probe = self._frames(turn, connection)
+        lease = turn.lease = turn.lease or await self._pool.lease(turn.key)
+        frame, probe = self._frames(turn, lease)
         turn.outcome.sent_bytes += len(frame)
-        dead = await connection.send(frame, probe)
+        await lease.send(frame, probe, turn.continued)
         turn.phase = Phase.WRITTEN
-        if dead:
-            self._heads.bury(dead, Whole.PARENT_CONTINUED)
-        batch = await self._first_events(connection)
+        batch = await self._first_events(lease)
         if batch[0].kind is Kind.ERROR:
             raise self._refused(turn, batch[0])
         turn.phase = Phase.STREAMING
         turn.outcome.first_event_seconds = time.monotonic() - turn.began
-        await self._deliver(turn, sink, connection, batch)
+        await self._deliver(turn, sink, lease, batch)
 
-    def _frames(self, turn: Turn, connection: Connection) -> tuple[bytes, bytes | None]:
+    def _frames(self, turn: Turn, lease: Lease) -> tuple[bytes, bytes | None]:
         """The create, and the question that an unknown host is asked ahead of it, once a connection."""
         if isinstance(turn.continuation, Delta):
-            return turn.request.frame(turn.continuation.head.response_id, turn.continuation.skip), None
-        ask = self._host.must_be_asked and not connection.asked and turn.outcome.replays == 0
-        return turn.request.frame(), self._probe(turn) if ask else None
+            return turn.request.frame(turn.continuation.head.response_id, turn.continuation.skip, lease.named), None
+        ask = self._host.must_be_asked and not lease.asked and turn.outcome.replays == 0
+        return turn.request.frame(lane=lease.named), self._probe(turn, lease) if ask else None
 
-    async def _first_events(self, connection: Connection) -> list[Event]:
+    async def _first_events(self, lease: Lease) -> list[Event]:
         seconds = self._settings.timeouts.first_event_seconds
         try:
-            if connection.awaits_probe:
-                await connection.probed(_PROBE_SECONDS)
-            return await connection.batch(seconds)
+            await lease.probed(_PROBE_SECONDS)
+            return await lease.batch(seconds)
         except TimeoutError:
             raise TurnFault(Fault.SILENCE, f"no event within {seconds:g} s") from None
 
     @staticmethod
-    def _probe(turn: Turn) -> bytes:
+    def _probe(turn: Turn, lease: Lease) -> bytes:
         """A made-up id: a host that continues it would lose context unseen. `generate: false` makes it cheap."""
+        lane = b',"stream_id":"%b"' % lease.named.encode() if lease.named else b""
         return (
-            b'{"type":"response.create","model":%b,"previous_response_id":"resp_%b","input":[],"generate":false,"store":false}'
-            % (turn.request.value("model"), token_hex(24).encode())
+            b'{"type":"response.create"%b,"model":%b,"previous_response_id":"resp_%b","input":[],"generate":false,"store":false}'
+            % (lane, turn.request.value("model"), token_hex(24).encode())
         )
 
-    async def _deliver(self, turn: Turn, sink: Sink, connection: Connection, batch: list[Event]) -> None:
+    async def _deliver(self, turn: Turn, sink: Sink, lease: Lease, batch: list[Event]) -> None:
         said = Said()
         if not sink.wants_json:
             turn.outcome.status = 200
             await sink.begin(turn.outcome)
-        relay = Relay(
-            connection, sink, self._settings.timeouts, said, on_end=lambda: self._commit(turn, connection, said)
-        )
+        relay = Relay(lease, sink, self._settings.timeouts, said, on_end=lambda: self._commit(turn, lease, said))
         refused = await relay.run(batch)
         if refused:
             turn.outcome.end = End.ERROR
@@ -180,8 +185,8 @@ class Turns:
         else:
             await self._answer(turn, sink, Answer(200, _response(said), _json_headers({})))
 
-    def _commit(self, turn: Turn, connection: Connection, said: Said) -> None:
-        """The terminal event is there: note the head, free the connection. The caller has not seen the event yet."""
+    def _commit(self, turn: Turn, lease: Lease, said: Said) -> None:
+        """The terminal event is there: note the head, free the lane. The caller has not seen the event yet."""
         ending = said.ending(self._rules)
         outcome, usage = turn.outcome, ending.usage
         outcome.end = End.COMPLETED if ending.status == "completed" else End.SHORT
@@ -191,7 +196,7 @@ class Turns:
         if reason:
             self._heads.mark(turn.chain[-1:], reason)
         else:
-            self._add_head(turn, connection, said, ending)
+            self._add_head(turn, lease, said, ending)
         self._release(turn)
 
     def _reason_for_no_head(self, turn: Turn, ending: Ending) -> Whole | None:
@@ -204,7 +209,7 @@ class Turns:
             return Whole.TRUNCATION
         return Whole.COMPACTION if turn.request.ends_in_compaction else None
 
-    def _add_head(self, turn: Turn, connection: Connection, said: Said, ending: Ending) -> None:
+    def _add_head(self, turn: Turn, lease: Lease, said: Said, ending: Ending) -> None:
         meant = [[self._fingerprints.meant(item) for item in form] for form in ending.spoken]
         points = {(self._fingerprints.extend(turn.chain[-1], form) or turn.chain[-1:])[-1] for form in meant}
         stored = ending.stored and self._host.trust.verified
@@ -212,12 +217,12 @@ class Turns:
             ending.response_id,
             tuple(points),
             turn.key.digest,
-            connection,
+            lease.lane,
             stored,
             tokens=ending.usage.input_tokens,
             settings_size=settings_size(turn.request),
         )
-        if not connection.commit(head) and not stored:
+        if not lease.commit(head) and not stored:
             self._heads.mark(points, Whole.CONNECTION_LOST)
             return
         self._heads.add(head)
@@ -227,13 +232,17 @@ class Turns:
     def _refused(self, turn: Turn, event: Event) -> TurnFault:
         """The first event is an error: which fault it is, and what it means for the head that was named."""
         said = refusal(event.frame)
-        continued = turn.continuation.head if isinstance(turn.continuation, Delta) else None
+        continued, lease = turn.continued, turn.lease
         if continued and said.not_found:
             self._heads.bury(continued, Whole.NOT_FOUND)
             return TurnFault(Fault.NOT_FOUND, "the upstream no longer knew the response")
-        if said.connection_limit:
-            return TurnFault(Fault.CONNECTION_LIMIT, "the host's age limit")
-        if continued:
+        if lease and lease.named and said.no_lanes:
+            if said.code != "websocket_stream_limit_reached":
+                self._host.refused_lanes()
+            lease.spoil(Whole.LANES_REFUSED)
+            return TurnFault(Fault.NO_LANES, "the host took no stream_id")
+        if continued and lease and lease.dead is continued:
+            # A failed fork keeps its parent; a failed continuation on the parent's own lane does not.
             self._heads.bury(continued, Whole.REJECTED)
         answer = Answer(said.status, said.body, _json_headers(said.headers))
         return TurnFault(Fault.REJECTED, f"the upstream answered with {said.status}", answer)
@@ -252,7 +261,7 @@ class Turns:
         self._release(turn)
         if action is Action.REPLAY_ELSEWHERE:
             turn.outcome.replays += turn.phase is not Phase.UNSENT
-            turn.go(Full(Whole.ROTATED if fault.fault is Fault.CONNECTION_LIMIT else Whole.CONNECTION_LOST))
+            turn.go(Full(_FULL_REASONS.get(fault.fault, Whole.CONNECTION_LOST)))
             return True
         if action is Action.HTTP:
             await self._over_http(turn, sink, _PLAIN_REASONS.get(fault.fault, Plain.LINE_LOST))
@@ -307,9 +316,13 @@ class Turns:
 
     def _release(self, turn: Turn) -> None:
         """The one place where a lease ends."""
-        connection, turn.connection = turn.connection, None
-        if connection:
-            self._pool.give_back(connection)
+        lease, turn.lease = turn.lease, None
+        if lease is None:
+            return
+        if lease.dead and not lease.dead.stored:
+            continued = lease.dead is lease.continuing
+            self._heads.bury(lease.dead, Whole.PARENT_CONTINUED if continued else Whole.EVICTED)
+        self._pool.give_back(lease)
 
 
 def _response(said: Said) -> bytes:

@@ -13,6 +13,7 @@ import cachetools
 
 from proxy.config import Pool as Limits
 from proxy.core.heads import Head, Heads
+from proxy.core.lanes import Lanes
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
@@ -21,6 +22,7 @@ from proxy.upstream.address import PoolKey
 from proxy.upstream.capabilities import Host
 from proxy.upstream.connection import Connection
 from proxy.upstream.dial import Dialler
+from proxy.upstream.lease import Lease
 
 _MOST_BREAKERS = 1_024
 
@@ -28,12 +30,19 @@ _MOST_BREAKERS = 1_024
 class Sight(Protocol):
     """What the choice asks of a connection."""
 
-    leased: bool
     used_at: float
 
     @property
-    def has_head(self) -> bool:
-        """Whether a conversation could be continued there."""
+    def busy(self) -> bool:
+        """Whether any turn has a part of it."""
+
+    @property
+    def spare(self) -> bool:
+        """Whether a turn can start on it without a conversation being given up."""
+
+    @property
+    def occupied(self) -> bool:
+        """Whether a turn can start on it if a conversation is given up."""
 
 
 class Coming(NamedTuple):
@@ -55,24 +64,24 @@ def choose(
 ) -> tuple[Move | None, Sight | None]:
     """The connection for a turn that continues nothing.
 
-    In this order: an idle one that remembers no conversation; a new one; in place of another key's oldest idle one;
-    the oldest idle one of its own, whose conversation is given up.
+    In this order: one with a lane that remembers no conversation; a new one; a new one in place of another key's
+    oldest idle one; the oldest of its own with an idle lane, whose conversation is given up.
 
     Returns:
         (None, connection): use it. (DIAL, None): open one. (DIAL, connection): close that one, open one. (WAIT, None).
     """
-    idle = [one for one in own if not one.leased]
-    spare = [one for one in idle if not one.has_head]
+    spare = [one for one in own if one.spare]
     if spare:
         return None, max(spare, key=lambda one: one.used_at)
     below_own = len(own) + coming.own < limits.max_connections_per_key
     if below_own and len(own) + len(others) + coming.all < limits.max_connections:
         return Move.DIAL, None
-    strangers = [one for one in others if not one.leased]
+    strangers = [one for one in others if not one.busy]
     if below_own and strangers:
         return Move.DIAL, min(strangers, key=lambda one: one.used_at)
-    if idle:
-        return None, min(idle, key=lambda one: one.used_at)
+    occupied = [one for one in own if one.occupied]
+    if occupied:
+        return None, min(occupied, key=lambda one: one.used_at)
     return Move.WAIT, None
 
 
@@ -102,6 +111,8 @@ class Pool:
         self._heads = heads
         self._tasks = Tasks()
         self._connections: dict[bytes, list[Connection]] = {}
+        self._numbered: dict[int, Connection] = {}
+        self._dialled = 0
         self._coming: Counter[bytes] = Counter()
         self._breakers: cachetools.LRUCache[bytes, _Breaker] = cachetools.LRUCache(_MOST_BREAKERS)
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -115,19 +126,19 @@ class Pool:
         """Close the idle connections that near their age limit."""
         now = time.monotonic()
         for connection in self._all():
-            if not connection.leased and now >= connection.expires:
+            if now >= connection.expires and not connection.lanes.retiring:
                 connection.retire(Whole.ROTATED)
 
-    def claim(self, head: Head) -> Connection | None:
-        """The connection that remembers `head`, leased at once; None where there is none."""
-        for connection in self._connections.get(head.pool_key, ()):
-            if connection.holds(head):
-                connection.leased = True
-                return connection
-        return None
+    def claim(self, head: Head, *, fork: bool) -> Lease | None:
+        """The lane that remembers `head` (or one beside it, for a fork), leased at once; None where there is none."""
+        connection = self._numbered.get(head.place.connection)
+        if connection is None:
+            return None
+        held = connection.lanes.spare() if fork else next((lane for lane in connection.lanes if lane.holds(head)), None)
+        return connection.lease(held) if held else None
 
-    async def lease(self, key: PoolKey) -> Connection:
-        """A connection for a turn that is sent in full, or continues a stored response. Raises TurnFault."""
+    async def lease(self, key: PoolKey) -> Lease:
+        """A lane for a turn that is sent in full, or continues a stored response. Raises TurnFault."""
         waits_until = time.monotonic() + self._limits.wait_seconds
         while True:
             own = self._connections.get(key.digest, [])
@@ -139,20 +150,21 @@ class Pool:
             elif move is Move.DIAL:
                 if chosen:
                     chosen.retire(Whole.EVICTED)
-                return await self._dial(key)
+                return _start(await self._dial(key))
             elif chosen:
-                chosen.leased = True
-                return chosen
+                return _start(chosen)
 
-    def give_back(self, connection: Connection) -> None:
-        """The turn is done with the connection."""
-        connection.give_back()
+    def give_back(self, lease: Lease) -> None:
+        """The turn is done with its lane."""
+        connection = self._numbered.get(lease.lane.connection)
+        if connection:
+            connection.release(lease)
         self._wake()
 
     async def close(self) -> None:
         """Close every connection."""
         for connection in self._all():
-            connection.retire(Whole.CONNECTION_LOST)
+            connection.close(Whole.CONNECTION_LOST)
         await self._tasks.close()
 
     def _all(self) -> list[Connection]:
@@ -174,11 +186,19 @@ class Pool:
         finally:
             self._coming -= Counter((key.digest,))
         self._breakers.pop(key.digest, None)
+        self._dialled += 1
         connection = Connection(
-            socket, key, self._host, limits=self._limits, expires=self._expiry(), tasks=self._tasks, on_end=self._ended
+            socket,
+            key,
+            self._host,
+            Lanes(self._dialled, named=self._host.has_lanes),
+            limits=self._limits,
+            expires=self._expiry(),
+            tasks=self._tasks,
+            on_end=self._ended,
         )
-        connection.leased = True
         self._connections.setdefault(key.digest, []).append(connection)
+        self._numbered[self._dialled] = connection
         return connection
 
     def _expiry(self) -> float:
@@ -206,12 +226,22 @@ class Pool:
                 turn.set_result(None)
                 return
 
-    def _ended(self, connection: Connection, head: Head | None, reason: Whole) -> None:
+    def _ended(self, connection: Connection, dead: list[Head], reason: Whole) -> None:
+        self._numbered.pop(connection.lanes.connection, None)
         group = self._connections.get(connection.key.digest, [])
         if connection in group:
             group.remove(connection)
         if not group:
             self._connections.pop(connection.key.digest, None)
-        if head and not head.stored:
-            self._heads.bury(head, reason)
+        for head in dead:
+            if not head.stored:
+                self._heads.bury(head, reason)
         self._wake()
+
+
+def _start(connection: Connection) -> Lease:
+    """A lane for a turn that continues nothing: an empty one, else the one that began first."""
+    lane = connection.lanes.spare() or connection.lanes.oldest()
+    if lane is None:
+        raise TurnFault(Fault.LINE_LOST, "the connection was lost as it was chosen")
+    return connection.lease(lane)
