@@ -46,8 +46,6 @@ async def _health(url: str) -> _Health | None:
 def _holder(port: int) -> str | None:
     """The program by name and pid, from Linux's /proc; None elsewhere, or where it belongs to another user."""
     sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
-    if not sockets:
-        return None
     for fd in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):  # closed or ended meanwhile, or not ours to look at
             if str(fd.readlink()) in sockets:
@@ -60,10 +58,9 @@ def _holder(port: int) -> str | None:
 def _listening_inodes(port: int) -> set[str]:
     """The inodes of all sockets that listen on `port`, from the kernel's tables."""
     inodes = set()
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        if table.exists():
-            for row in table.read_text().splitlines()[1:]:
-                fields = row.split()
-                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                    inodes.add(fields[9])
+    for table in Path("/proc/net").glob("tcp*"):  # tcp and, where there is IPv6, tcp6
+        for row in table.read_text().splitlines()[1:]:
+            fields = row.split()
+            if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(fields[9])
     return inodes

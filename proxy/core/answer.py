@@ -7,7 +7,7 @@ from itertools import product
 import msgspec
 
 from proxy.core.events import Event, Kind, NotAnEvent
-from proxy.core.meaning import Ambiguous, Json, Object, Reference, Rules, meaning
+from proxy.core.meaning import Ambiguous, Object, Rules, meaning
 from proxy.core.reasons import Whole
 from proxy.core.spans import NotJson, Span, array_spans, object_fields, splice
 
@@ -20,8 +20,8 @@ _MAY_DIFFER = ("id", "status", "encrypted_content")
 
 
 class _Details(msgspec.Struct):
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 class Usage(msgspec.Struct):
@@ -35,12 +35,12 @@ class Usage(msgspec.Struct):
     @property
     def cached_tokens(self) -> int:
         """Input tokens that the provider had in its prompt cache."""
-        return self.input_tokens_details.cached_tokens if self.input_tokens_details else 0
+        return (self.input_tokens_details and self.input_tokens_details.cached_tokens) or 0
 
     @property
     def reasoning_tokens(self) -> int:
         """Output tokens that were reasoning."""
-        return self.output_tokens_details.reasoning_tokens if self.output_tokens_details else 0
+        return (self.output_tokens_details and self.output_tokens_details.reasoning_tokens) or 0
 
 
 class _Final(msgspec.Struct):
@@ -60,9 +60,13 @@ class _Item(msgspec.Struct):
     output_index: int
 
 
-class _Typed(msgspec.Struct):
-    type: str = ""
-    id: str = ""
+class _Labels(msgspec.Struct):
+    type: object = None
+    id: object = None
+
+
+# What decoding raises: MsgspecError and UnicodeDecodeError are ValueErrors.
+_ODD = (ValueError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class Ending:
     status: str
     stored: bool
     usage: Usage
-    spoken: tuple[tuple[Json, ...], ...] = ()
+    spoken: tuple[tuple[Object, ...], ...] = ()
     """The forms in which a caller may send the output back; empty where nothing can be continued."""
     reason: Whole | None = None
     """Why nothing can be continued."""
@@ -105,7 +109,7 @@ class Answer:
     def _item(event: Event) -> _Item:
         try:
             return msgspec.json.decode(event.frame, type=_Item)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except _ODD as error:
             raise NotAnEvent(f"{event.type} without item or output_index") from error
 
     @property
@@ -115,8 +119,8 @@ class Answer:
 
     @property
     def ids(self) -> list[str]:
-        """The items' ids, in order; empty for an item without one."""
-        return [msgspec.json.decode(item, type=_Typed).id for item in self.items]
+        """The items' ids, in order; empty for an item without a usable one."""
+        return [_text(_labels(item).id) for item in self.items]
 
     @property
     def whole(self) -> bool:
@@ -130,69 +134,90 @@ class Answer:
             raise NotAnEvent("the response has not ended")
         try:
             final = msgspec.json.decode(self.ended.frame, type=_Ended).response
-        except (msgspec.MsgspecError, RecursionError):
-            return Ending("", "unknown", stored=False, usage=Usage(), reason=Whole.UNCLEAR_OUTPUT)
+        except _ODD:
+            final = _Final()
         spoken, reason = self._spoken(final, rules)
         return Ending(
             final.id,
-            final.status or "",
+            final.status or self.ended.type.removeprefix("response."),
             final.store is True,
             final.usage or Usage(),
             spoken=spoken,
             reason=reason,
         )
 
-    def _spoken(self, final: _Final, rules: Rules) -> tuple[tuple[tuple[Json, ...], ...], Whole | None]:
-        if self.ended is None or self.ended.kind is not Kind.COMPLETED or final.status not in (None, "completed"):
-            return (), Whole.UNFINISHED
-        if not self.whole or not final.id:
-            return (), Whole.UNCLEAR_OUTPUT
-        kinds = {_kind(item) for item in self.items}
-        if kinds & _COMPACTION:
-            return (), Whole.COMPACTION
-        if kinds - _CLIENT_SIDE and rules.match != "relaxed":
-            return (), Whole.HOSTED_TOOLS
+    def _spoken(self, final: _Final, rules: Rules) -> tuple[tuple[tuple[Object, ...], ...], Whole | None]:
+        reason = self._doubt(final, rules)
+        if reason:
+            return (), reason
         try:
             forms = _forms(self.items, [bytes(item) for item in final.output or []], rules)
-        except ValueError:
-            return (), Whole.UNCLEAR_OUTPUT
-        return (forms, None) if forms else ((), Whole.UNCLEAR_OUTPUT)
+        except _ODD:
+            forms = ()
+        return forms, None if forms else Whole.UNCLEAR_OUTPUT
+
+    def _doubt(self, final: _Final, rules: Rules) -> Whole | None:
+        """Why what was streamed need not be all that the upstream remembers, if it need not."""
+        if self.ended is None or self.ended.kind is not Kind.COMPLETED or final.status not in (None, "completed"):
+            return Whole.UNFINISHED
+        kinds = {_kind(item) for item in self.items}
+        if not self.whole or not final.id or "" in kinds:
+            return Whole.UNCLEAR_OUTPUT
+        if kinds & _COMPACTION:
+            return Whole.COMPACTION
+        return Whole.HOSTED_TOOLS if kinds - _CLIENT_SIDE and rules.match != "relaxed" else None
 
     def response(self) -> bytes:
-        """The final response object for a JSON caller: verbatim, its `output` from the stream where it came empty."""
+        """The final response object for a JSON caller: verbatim, its `output` from the stream where it came empty.
+
+        Raises:
+            NotAnEvent: the terminal event holds no response object, or the response has not ended.
+        """
         if self.ended is None:
             raise NotAnEvent("the response has not ended")
         frame = self.ended.frame
         try:
             field = object_fields(frame)["response"]
             text = frame[field.start : field.end]
-            inner = object_fields(text)
-            output = inner.get("output")
-            if output is None or not self.done or array_spans(text, Span(output.start, output.end)):
+            output = object_fields(text).get("output")
+            if output is None or not self.done or not _hollow(text, Span(output.start, output.end)):
                 return text
         except (NotJson, KeyError) as error:
             raise NotAnEvent(f"{self.ended.type} without a response") from error
         return splice(text, [(output.start, output.end, b"[" + b",".join(self.items) + b"]")])
 
 
-def _kind(raw: bytes) -> str:
+def _labels(raw: bytes) -> _Labels:
     try:
-        return msgspec.json.decode(raw, type=_Typed).type
-    except (msgspec.MsgspecError, RecursionError):
-        return ""
+        return msgspec.json.decode(raw, type=_Labels)
+    except _ODD:
+        return _Labels()
 
 
-def _meaning(raw: bytes, rules: Rules) -> Json:
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _kind(raw: bytes) -> str:
+    return _text(_labels(raw).type)
+
+
+def _hollow(text: bytes, place: Span) -> bool:
+    """Whether the value there is null or an empty array. Raises NotJson where it is no array at all."""
+    return text[place.start : place.end] == b"null" or not array_spans(text, place)
+
+
+def _meaning(raw: bytes, rules: Rules) -> Object:
     meant = meaning(raw, rules)
-    if isinstance(meant, Reference):
-        raise Ambiguous("a response holds a reference")
+    if not isinstance(meant, dict):
+        raise Ambiguous("a response holds something that is no item, or a reference")
     return meant
 
 
-def _forms(streamed: Sequence[bytes], final: Sequence[bytes], rules: Rules) -> tuple[tuple[Json, ...], ...]:
+def _forms(streamed: Sequence[bytes], final: Sequence[bytes], rules: Rules) -> tuple[tuple[Object, ...], ...]:
     """The streamed form, the final one where it differs in what may differ, and in relaxed mode the reduced ones.
 
-    None where the two differ in anything else.
+    Empty where the two differ in anything else. Raises ValueError, RecursionError: an item may be read in two ways.
     """
     said = tuple(_meaning(raw, rules) for raw in streamed)
     whole = [said]
@@ -209,19 +234,17 @@ def _differs(streamed: bytes, final: bytes) -> bool:
     return streamed != final and _bare(streamed) != _bare(final)
 
 
-def _bare(raw: bytes) -> Json:
-    item = meaning(raw, Rules())
-    if isinstance(item, dict):
-        return {key: value for key, value in item.items() if key not in _MAY_DIFFER}
-    raise ValueError("an item is no object")
+def _bare(raw: bytes) -> Object:
+    return {key: value for key, value in _meaning(raw, Rules()).items() if key not in _MAY_DIFFER}
 
 
-def _reduced(said: Sequence[Json], raw: Sequence[bytes]) -> list[tuple[Json, ...]]:
+def _reduced(said: Sequence[Object], raw: Sequence[bytes]) -> list[tuple[Object, ...]]:
     """The forms that callers make of an answer when they drop reasoning, phases, messages or hosted-tool items."""
-    forms: list[tuple[Json, ...]] = []
+    forms: list[tuple[Object, ...]] = []
     kinds = [_kind(item) for item in raw]
     for no_reasoning, no_phase, no_hosted, no_empty, no_messages in product((False, True), repeat=5):
-        form: list[Json] = []
+        form: list[Object] = []
+        left: list[str] = []
         for kind, item in zip(kinds, said, strict=True):
             dropped = (
                 (no_reasoning and kind == "reasoning")
@@ -229,29 +252,25 @@ def _reduced(said: Sequence[Json], raw: Sequence[bytes]) -> list[tuple[Json, ...
                 or (kind == "message" and (no_messages or (no_empty and _empty(item))))
             )
             if not dropped:
-                form.append(_without_phase(item) if no_phase else item)
-        if _sound(form, kinds, no_messages=no_messages) and tuple(form) != tuple(said) and tuple(form) not in forms:
+                form.append(_without_phase(item) if no_phase and kind == "message" else item)
+                left.append(kind)
+        if _sound(left, no_messages=no_messages) and tuple(form) != tuple(said) and tuple(form) not in forms:
             forms.append(tuple(form))
     return forms
 
 
-def _sound(form: Sequence[Json], kinds: Sequence[str], *, no_messages: bool) -> bool:
+def _sound(left: Sequence[str], *, no_messages: bool) -> bool:
     """Something must be left to recognise the answer by; where messages are dropped, a call."""
-    return bool(form) and (not no_messages or any(kind.endswith("_call") for kind in kinds))
+    return bool(left) and (not no_messages or any(kind.endswith("_call") for kind in left))
 
 
-def _empty(item: Json) -> bool:
-    if not isinstance(item, dict):
-        return False
-    content = item.get("content")
-    return not content or all(isinstance(part, dict) and part.get("text") == "" for part in content)
+def _empty(message: Object) -> bool:
+    content = message.get("content")
+    return isinstance(content, list) and all(part == {"type": "output_text", "text": ""} for part in content)
 
 
-def _without_phase(item: Json) -> Json:
-    if not isinstance(item, dict):
-        return item
-    stripped: Object = {key: value for key, value in item.items() if key != "phase"}
-    return stripped
+def _without_phase(message: Object) -> Object:
+    return {key: value for key, value in message.items() if key != "phase"}
 
 
 def said_before(body: bytes) -> bool:

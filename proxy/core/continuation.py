@@ -54,11 +54,9 @@ def decide(
         return Full(Whole.FORCED)
     if request.truncates:
         return Full(Whole.TRUNCATION)
-    if not request.listed or not said_before(request.body):
-        return Full(Whole.FIRST)
-    found = heads.find(chain)
+    found = heads.find(chain) if request.listed else Whole.FIRST
     if not isinstance(found, Found):
-        return Full(found)
+        return Full(found if said_before(request.body) else Whole.FIRST)
     distrust = trust.distrust
     return Full(distrust) if distrust else Delta(found.head, found.covers, found.fork)
 

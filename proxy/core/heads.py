@@ -8,8 +8,10 @@ import cachetools
 
 from proxy.core.reasons import Whole
 
-
-_MOST_ALIKE = 64
+# Heads kept for one fingerprint: more than agents that begin alike at the same time, and stored ones never die.
+_MOST_ALIKE = 32
+# A stored id that was seen with two meanings.
+_AMBIGUOUS = b""
 
 
 class Place(Protocol):
@@ -71,9 +73,9 @@ class Heads:
         return len(self._heads)
 
     def add(self, head: Head) -> None:
-        """Make `head` findable. A fingerprint keeps its newest heads: agents that begin alike are rarely more."""
+        """Make `head` findable. A fingerprint keeps its newest heads; a head that dies is buried."""
         for fingerprint in head.fingerprints:
-            self._heads[fingerprint] = (*self._heads.get(fingerprint, ())[-_MOST_ALIKE + 1 :], head)
+            self._heads[fingerprint] = (*self._heads.get(fingerprint, ()), head)[-_MOST_ALIKE:]
             self._graves.pop(fingerprint, None)
 
     def bury(self, head: Head, reason: Whole) -> None:
@@ -92,23 +94,30 @@ class Heads:
             self._graves[fingerprint] = reason
 
     def find(self, chain: Sequence[bytes]) -> Found | Whole:
-        """The longest live head that `chain` continues with at least one new item, or why there is none."""
+        """The longest live head that `chain` continues with at least one new item, or why there is none.
+
+        `chain[0]` covers no item: whatever was said there, it would say nothing of this history.
+        """
         reason = Whole.NO_MATCH
-        for covers in range(len(chain) - 2, -1, -1):
+        for covers in range(len(chain) - 2, 0, -1):
             heads = self._heads.get(chain[covers], ())
             live = next((head for head in heads if head.live), None)
             lent = live or next((head for head in heads if head.place.lends(head)), None)
             if lent:
                 return Found(lent, covers, fork=live is None)
             if reason is Whole.NO_MATCH:
-                reason = self._graves.get(chain[covers], Whole.NO_MATCH)
+                # A head whose line is gone is buried at once: one that is not live here is being continued.
+                busy = Whole.PARENT_CONTINUED if heads else Whole.NO_MATCH
+                reason = self._graves.get(chain[covers], busy)
         return reason
 
     def remember_items(self, pool_key: bytes, items: Iterable[tuple[str, bytes]]) -> None:
-        """Note what the items of a response known to be stored mean, by their ids."""
+        """Note what the items of a response known to be stored mean, by their ids. One without an id has no name."""
         for name, meant in items:
-            self._stored_items[pool_key, name] = meant
+            if name:
+                known = self._stored_items.get((pool_key, name), meant)
+                self._stored_items[pool_key, name] = meant if known == meant else _AMBIGUOUS
 
     def item(self, pool_key: bytes, name: str) -> bytes | None:
-        """What the stored item with this id means, where that is known."""
-        return self._stored_items.get((pool_key, name))
+        """What the stored item with this id means, where that is known without doubt."""
+        return self._stored_items.get((pool_key, name)) or None

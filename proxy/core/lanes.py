@@ -260,4 +260,5 @@ class Lanes:
 def _verdict(event: Event) -> Verdict:
     if event.kind is Kind.ERROR:
         return Verdict.REFUSED if refusal(event.frame).not_found else Verdict.UNCLEAR
-    return Verdict.ACCEPTED
+    # A failure may have any cause; whatever else ends a response means that the id was taken for a known one.
+    return Verdict.UNCLEAR if event.type == "response.failed" else Verdict.ACCEPTED

@@ -1,10 +1,11 @@
 """The meaning of an item: what of its JSON counts when two histories are compared (design: "Meaning of an item")."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import msgpack
 from msgpack import ExtType
 
 Json: TypeAlias = "bool | str | ExtType | list[Json] | dict[str, Json] | None"
@@ -12,7 +13,7 @@ Object: TypeAlias = "dict[str, Json]"
 
 
 class Ambiguous(ValueError):
-    """A key is given twice: two readers may take it differently, so it equals only its own bytes."""
+    """JSON that two readers may take differently (a key given twice, NaN, very deep nesting): it equals only itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ class Reference:
 # and null is the same as absent; the JSON inside them keeps both. (`async_`, `caller` and `namespace` are what the
 # Python SDK's model_dump() adds to calls as nulls.)
 _MESSAGE = frozenset({"type", "id", "role", "content", "status", "phase"})
-_CALL = frozenset({"type", "id", "call_id", "name", "namespace", "status", "async", "async_", "caller"})
-_RESULT = frozenset({"type", "id", "call_id", "output", "status", "name", "namespace", "caller"})
+_CALL = frozenset({"type", "id", "call_id", "name", "namespace", "status", "async", "async_", "caller", "created_by"})
+_RESULT = frozenset({"type", "id", "call_id", "output", "status", "name", "namespace", "caller", "created_by"})
 _ITEM_KEYS: Mapping[str, frozenset[str]] = {
     "message": _MESSAGE,
     "function_call": _CALL | {"arguments"},
@@ -46,18 +47,27 @@ _ITEM_KEYS: Mapping[str, frozenset[str]] = {
     "item_reference": frozenset({"type", "id"}),
 }
 _PART_KEYS: Mapping[str, frozenset[str]] = {
-    "input_text": frozenset({"type", "text"}),
+    "input_text": frozenset({"type", "text", "prompt_cache_breakpoint"}),
     "output_text": frozenset({"type", "text", "annotations", "logprobs"}),
     "summary_text": frozenset({"type", "text"}),
     "reasoning_text": frozenset({"type", "text"}),
     "refusal": frozenset({"type", "refusal"}),
-    "input_image": frozenset({"type", "detail", "file_id", "image_url"}),
-    "input_file": frozenset({"type", "file_id", "file_data", "file_url", "filename", "detail"}),
+    "input_image": frozenset({"type", "detail", "file_id", "image_url", "prompt_cache_breakpoint"}),
+    "input_file": frozenset(
+        {"type", "file_id", "file_data", "file_url", "filename", "detail", "prompt_cache_breakpoint"}
+    ),
 }
 # Where the API pairs by call_id, the item's own id names nothing.
 _PAIRED = frozenset({"function_call", "custom_tool_call", "function_call_output", "custom_tool_call_output"})
+# The keys whose values are lists of content parts.
+_PART_LISTS = frozenset({"content", "summary", "output"})
+# The part that a message's bare string stands for.
+_TEXT_PARTS = {"user": "input_text", "system": "input_text", "developer": "input_text", "assistant": "output_text"}
 # Written by SDKs and clients for themselves; the API drops or never sees them.
-_SDK_ONLY = frozenset({"parsed_arguments", "internal_chat_message_metadata_passthrough"})
+_SDK_ONLY = frozenset({"internal_chat_message_metadata_passthrough"})
+_SDK_ONLY_CALL = _SDK_ONLY | {"parsed_arguments"}
+# Levels of nesting; beyond it parsers give up, each at another depth. (msgpack: 511.)
+_DEEPEST = 200
 
 
 def _pairs(pairs: list[tuple[str, Json]]) -> Object:
@@ -83,8 +93,33 @@ _read: Callable[[str], Json] = json.JSONDecoder(
 
 
 def read(raw: bytes) -> Json:
-    """The JSON value with numbers kept as their text. Raises ValueError (Ambiguous among them), RecursionError."""
-    return _read(raw.decode())
+    """The JSON value with numbers kept as their text. Raises ValueError, Ambiguous among them."""
+    return _value(raw.decode())
+
+
+def _value(text: str) -> Json:
+    try:
+        value = _read(text)
+    except RecursionError as error:
+        raise Ambiguous from error
+    if text.count("[") + text.count("{") > _DEEPEST and _too_deep(value):
+        raise Ambiguous
+    return value
+
+
+def _too_deep(value: Json) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return False
+    return True
+
+
+def _children(node: Json) -> Iterable[Json]:
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list) else ()
 
 
 def meaning(raw: bytes, rules: Rules) -> "Json | Reference":
@@ -93,10 +128,7 @@ def meaning(raw: bytes, rules: Rules) -> "Json | Reference":
     Raises:
         ValueError: it is not JSON, or one that readers may take differently.
     """
-    try:
-        item = read(raw)
-    except RecursionError as error:
-        raise Ambiguous from error
+    item = read(raw)
     if not isinstance(item, dict):
         return item
     return _strict(item) if rules.match == "strict" else _faithful(item, rules)
@@ -116,8 +148,9 @@ def _kind(item: Object) -> str:
 
 def _strict(item: Object) -> Json:
     """Only the order of documented keys and their nulls do not count."""
-    own = _own(item, _ITEM_KEYS.get(_kind(item), frozenset()))
-    for key in ("content", "summary", "output"):
+    known = _ITEM_KEYS.get(_kind(item), frozenset())
+    own = _own(item, known)
+    for key in sorted(_PART_LISTS & known):
         value = own.get(key)
         if isinstance(value, list):
             own[key] = [_own(part, _part_keys(part)) if isinstance(part, dict) else part for part in value]
@@ -129,8 +162,8 @@ def _faithful(item: Object, rules: Rules) -> "Json | Reference":
     known = _ITEM_KEYS.get(kind)
     if known is None:
         return _without(item, _SDK_ONLY)
-    own = _own(_without(item, _SDK_ONLY), known)
-    own["type"] = kind
+    dropped = _SDK_ONLY_CALL if kind == "function_call" else _SDK_ONLY
+    own = _own({**_without(item, dropped), "type": kind}, known)
     if kind == "item_reference":
         name = own.get("id")
         return Reference(name) if isinstance(name, str) and own.keys() == {"type", "id"} else own
@@ -145,8 +178,8 @@ def _faithful(item: Object, rules: Rules) -> "Json | Reference":
         _reasoning(own, rules)
     elif kind == "function_call":
         own["arguments"] = _arguments(own.get("arguments"))
-    elif isinstance(own.get("output"), list):
-        own["output"] = _parts(own["output"])
+    elif "output" in known:
+        own["output"] = _parts(own.get("output"))
     return own
 
 
@@ -162,8 +195,9 @@ def _own(item: Object, known: frozenset[str]) -> Object:
 
 
 def _content(content: Json, role: Json) -> Json:
-    if isinstance(content, str):
-        content = [{"type": "output_text" if role == "assistant" else "input_text", "text": content}]
+    part = _TEXT_PARTS.get(role) if isinstance(role, str) else None
+    if part and isinstance(content, str):
+        content = [{"type": part, "text": content}]
     return _parts(content)
 
 
@@ -190,11 +224,10 @@ def _part(part: Json) -> Json:
 
 def _reasoning(own: Object, rules: Rules) -> None:
     """With encrypted_content the id only labels it, and on hosts known for it so does the summary."""
-    if isinstance(own.get("encrypted_content"), str):
+    if own.get("encrypted_content") and isinstance(own["encrypted_content"], str):
         own.pop("id", None)
         if not rules.summaries_count:
             own.pop("summary", None)
-            return
     for key in ("summary", "content"):
         if key in own:
             own[key] = _parts(own[key])
@@ -205,6 +238,8 @@ def _arguments(arguments: Json) -> Json:
     if not isinstance(arguments, str):
         return {"value": arguments}
     try:
-        return {"json": _read(arguments)}
-    except (ValueError, RecursionError):
+        value = _value(arguments)
+        msgpack.packb(value)  # a lone surrogate is a ValueError: readers replace it each in their own way
+    except ValueError:
         return {"text": arguments}
+    return {"json": value}

@@ -13,7 +13,7 @@ class Fault(StrEnum):
     DIAL_FAILED = "dial failure, timeout, or another refusal of the upgrade"
     BREAKER_OPEN = "dialling failed repeatedly just before"
     POOL_FULL = "no connection became free in time"
-    OVERSIZE = "the frame is larger than the host takes"
+    OVERSIZE = "a frame is larger than the host takes, or than Openline takes"
     NOT_FOUND = "previous_response_not_found for our own delta"
     CONNECTION_LIMIT = "websocket_connection_limit_reached"
     NO_LANES = "the host knows no stream_id, or has no lane left"
@@ -81,6 +81,9 @@ RULES: tuple[Rule, ...] = (
     Rule(Fault.BREAKER_OPEN, _UNSENT, Action.HTTP),
     Rule(Fault.POOL_FULL, _UNSENT, Action.HTTP),
     Rule(Fault.OVERSIZE, (Phase.UNSENT, Phase.WRITTEN), Action.HTTP),
+    Rule(Fault.OVERSIZE, _STREAMING, Action.BAD_GATEWAY, (Fact.JSON,)),
+    Rule(Fault.OVERSIZE, _STREAMING, Action.SAY_FAILED, (Fact.SAY_FAILED,)),
+    Rule(Fault.OVERSIZE, _STREAMING, Action.CUT),
     Rule(Fault.NOT_FOUND, _WRITTEN, Action.REPLAY_HERE),
     Rule(Fault.CONNECTION_LIMIT, _WRITTEN, Action.HTTP, (Fact.REPLAYED,)),
     Rule(Fault.CONNECTION_LIMIT, _WRITTEN, Action.REPLAY_ELSEWHERE),
@@ -103,6 +106,8 @@ RULES: tuple[Rule, ...] = (
     Rule(Fault.SILENCE, _STREAMING, Action.GATEWAY_TIMEOUT, (Fact.JSON,)),
     Rule(Fault.SILENCE, _STREAMING, Action.SAY_FAILED, (Fact.SAY_FAILED,)),
     Rule(Fault.SILENCE, _STREAMING, Action.CUT),
+    Rule(Fault.GARBAGE, _UNSENT, Action.HTTP, (Fact.REPLAYED,)),
+    Rule(Fault.GARBAGE, _UNSENT, Action.REPLAY_ELSEWHERE),
     Rule(Fault.GARBAGE, _WRITTEN, Action.BAD_GATEWAY),
     Rule(Fault.GARBAGE, _STREAMING, Action.BAD_GATEWAY, (Fact.JSON,)),
     Rule(Fault.GARBAGE, _STREAMING, Action.SAY_FAILED, (Fact.SAY_FAILED,)),

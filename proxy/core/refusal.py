@@ -1,7 +1,9 @@
 """A refusal: an upstream `error` frame in any of its shapes, and what plain HTTP would have made of it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import msgspec
 
@@ -31,6 +33,22 @@ _STATUS_OF_TYPE: Mapping[str, int] = {
 _PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id")
 _PASSED_PREFIXES = ("x-ratelimit-", "openai-")
 _LANE_CODES = ("invalid_stream_id", "websocket_stream_limit_reached")
+_HEADER_NAME = re.compile(r"[a-z0-9-]+")
+_UNTOLD = "The upstream answered with an error."
+# "Previous response with id 'resp_1' not found." and its like: the response itself is missing, and nothing of it.
+_NOT_FOUND = re.compile(
+    r"\bprevious[ _]response(?:[ _]id)?(?: with)?(?: id)?[ :=]*[\"'`]?[\w.-]*[\"'`]? "
+    r"(?:is |was |could |can)?not (?:be )?found",
+    re.IGNORECASE,
+)
+# A host that takes no ids at all does not say that it looked for this one.
+_NOT_TAKEN = re.compile(
+    r"unsupported|not supported|unknown parameter|unrecogni[sz]ed|not (?:allowed|permitted)", re.IGNORECASE
+)
+# Codes that only repeat the status.
+_VAGUE_CODES = frozenset({"not_found", "not_found_error", "404"})
+# What decoding raises: MsgspecError and UnicodeDecodeError are ValueErrors.
+_ODD = (ValueError, RecursionError)
 
 
 class _Error(msgspec.Struct):
@@ -63,11 +81,11 @@ class Refusal:
     @property
     def not_found(self) -> bool:
         """Whether the upstream does not know the response id that it was to continue; some hosts send no code."""
-        if self.code is not None:
+        if self.code is not None and self.code not in _VAGUE_CODES:
             return self.code == "previous_response_not_found"
-        return self.param == "previous_response_id" or (
-            "previous response" in self.message.lower() and "not found" in self.message.lower()
-        )
+        if _NOT_FOUND.search(self.message):
+            return True
+        return self.param == "previous_response_id" and not _NOT_TAKEN.search(self.message)
 
     @property
     def connection_limit(self) -> bool:
@@ -95,51 +113,55 @@ def refusal(frame: bytes) -> Refusal:
     """Read an `error` frame. Whatever is missing of status, headers or the wrapping object is filled in."""
     try:
         outer = msgspec.json.decode(frame, type=_Frame)
-    except (msgspec.MsgspecError, RecursionError):
+    except _ODD:
         outer = _Frame()
     wrapped = bytes(outer.error)
-    if wrapped.startswith(b"{"):
-        given, raw = _read(wrapped), wrapped
-    elif wrapped.startswith(b'"'):
-        given = _Error(message=msgspec.json.decode(wrapped), type="server_error")
-        raw = msgspec.json.encode(given)
-    else:
-        given = _read(frame)
-        # A flat frame's `type` is the event's; the error's own is not told.
+    given = _read(wrapped if wrapped.startswith(b"{") else frame)
+    if not wrapped.startswith(b"{"):
+        # A flat frame's `type` is the event's; the error's own is not told. Some say `error` for `message`.
         given.type = None
-        raw = msgspec.json.encode({**_flat(frame), "type": "invalid_request_error" if _ours(given) else "server_error"})
-    status = outer.status if isinstance(outer.status, int) and 400 <= outer.status <= 599 else _status(given)
+        given.message = _said(wrapped) or given.message
+    message = given.message if isinstance(given.message, str) else _UNTOLD
+    status = outer.status if _is_failure(outer.status) else _status(given)
     return Refusal(
         status,
-        raw,
+        wrapped if wrapped.startswith(b"{") else _object(frame, message, status),
         given.code if isinstance(given.code, str) else None,
-        given.message if isinstance(given.message, str) else "The upstream answered with an error.",
+        message,
         given.param if isinstance(given.param, str) else None,
         _headers(outer.headers),
     )
 
 
+def _is_failure(status: object) -> TypeGuard[int]:
+    return isinstance(status, int) and 400 <= status <= 599
+
+
 def _read(raw: bytes) -> _Error:
     try:
         return msgspec.json.decode(raw, type=_Error)
-    except (msgspec.MsgspecError, RecursionError):
+    except _ODD:
         return _Error()
 
 
-def _flat(frame: bytes) -> dict[str, msgspec.Raw]:
-    """The fields of a flat error frame, without those that belong to the socket."""
+def _said(raw: bytes) -> str:
+    """The text of an `error` that is only a text."""
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except _ODD:
+        return ""
+
+
+def _object(frame: bytes, message: str, status: int) -> bytes:
+    """The error object of a flat frame: its fields as they came, without those that belong to the socket."""
     try:
         fields = object_fields(frame)
     except NotJson:
-        return {}
-    frames_own = ("type", "status", "stream_id", "headers", "error", "sequence_number")
-    return {
-        name: msgspec.Raw(frame[field.start : field.end]) for name, field in fields.items() if name not in frames_own
-    }
-
-
-def _ours(given: _Error) -> bool:
-    return _status(given) < 500
+        fields = {}
+    frames_own = ("type", "status", "stream_id", "headers", "error", "sequence_number", "message")
+    own = {name: msgspec.Raw(frame[at.start : at.end]) for name, at in fields.items() if name not in frames_own}
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return msgspec.json.encode({"message": message, **own, "type": kind})
 
 
 def _status(given: _Error) -> int:
@@ -156,8 +178,10 @@ def _headers(headers: object) -> Mapping[str, str]:
     return {
         name.lower(): str(value)
         for name, value in headers.items()
-        if isinstance(name, str)
-        and isinstance(value, str | int | float)
+        if isinstance(value, str | int | float)
+        and not isinstance(value, bool)
         and (name.lower() in _PASSED_HEADERS or name.lower().startswith(_PASSED_PREFIXES))
+        and _HEADER_NAME.fullmatch(name.lower())
+        and str(value).isascii()
         and str(value).isprintable()
     }

@@ -33,6 +33,19 @@ class _Typed(msgspec.Struct):
     type: str = ""
 
 
+class _Tool(msgspec.Struct):
+    type: str = ""
+    tools: list["_Tool"] | None = None
+
+    @property
+    def acts(self) -> bool:
+        return self.type not in _HARMLESS_TOOLS or any(tool.acts for tool in self.tools or ())
+
+
+class _Toolset(msgspec.Struct):
+    tools: list[_Tool] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
     """A plain stateless create. `items` are the elements of `input`; a string input is one item."""
@@ -62,19 +75,21 @@ class CreateRequest:
     @property
     def truncates(self) -> bool:
         """Whether the upstream may drop items from the context by itself."""
-        return self.value("truncation") == b'"auto"'
+        return self.value("truncation") not in (b"", b"null", b'"disabled"')
 
     @property
     def acts(self) -> bool:
-        """Whether a tool that the upstream itself runs may change something, so that running twice matters."""
-        tools = self.value("tools")
-        if tools in (b"", b"null"):
-            return False
+        """Whether a tool that the upstream itself runs may change something, so that running twice matters.
+
+        Tools may stand in items too (`additional_tools`, `tool_search_output`).
+        """
         try:
-            kinds = msgspec.json.decode(tools, type=list[_Typed])
+            sets = [_Toolset(msgspec.json.decode(self.value("tools") or b"null", type=list[_Tool] | None))]
+            if self.listed:
+                sets += msgspec.json.decode(self.value("input"), type=list[_Toolset])
         except (msgspec.MsgspecError, RecursionError):
             return True
-        return any(tool.type not in _HARMLESS_TOOLS for tool in kinds)
+        return any(tool.acts for toolset in sets for tool in toolset.tools or ())
 
     @property
     def ends_in_compaction(self) -> bool:

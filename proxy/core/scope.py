@@ -1,5 +1,7 @@
 """The scope of a history: everything outside `input` that must be equal for one turn to continue another."""
 
+from msgpack import ExtType
+
 from proxy.core.fingerprint import pack
 from proxy.core.meaning import Json, Rules, read
 from proxy.core.request import CreateRequest
@@ -48,18 +50,25 @@ _DEFAULTS: dict[str, Json] = {"store": True, "background": False}
 
 
 def scope(request: CreateRequest, rules: Rules, pool_key: bytes) -> bytes:
-    """The bytes that open a request's chain of fingerprints. Raises ValueError where a setting is ambiguous."""
+    """The bytes that open a request's chain of fingerprints. A setting that is ambiguous equals only its own bytes."""
     counted: dict[str, Json] = {}
     for name in sorted(request.fields):
         if name == "input" or name in FREE:
             continue
-        value = read(request.value(name))
+        value = _setting(request.value(name))
         if name == "reasoning" and isinstance(value, dict):
             value = {key: value[key] for key in value if key not in FREE_REASONING} or None
         if name in NULLABLE and value in (None, _DEFAULTS.get(name)):
             continue
         counted[name] = value
     return pack([rules.match, rules.summaries_count, counted]) + pool_key
+
+
+def _setting(raw: bytes) -> Json:
+    try:
+        return read(raw)
+    except ValueError:
+        return ExtType(2, raw)
 
 
 def settings_size(request: CreateRequest) -> int:

@@ -37,7 +37,7 @@ def object_fields(text: bytes) -> dict[str, Field]:
     """The fields of the JSON object `text`, in order. Raises NotJson, also where a key comes twice."""
     try:
         values = _OBJECT.decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NotJson(str(error)) from error
     fields: dict[str, Field] = {}
     glue = _OPEN.match(text)

@@ -1,24 +1,27 @@
 """The composition root: the one place that builds the objects and wires them."""
 
+import logging
 import socket
 import time
 from collections.abc import Callable
 from secrets import token_bytes, token_hex
-from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler as Next
 
 from proxy.config import Settings
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Heads
 from proxy.server.guard import Guard
 from proxy.server.handler import Handler
+from proxy.server.responses import as_said
 from proxy.turns.outcome import Outcome
 from proxy.turns.turn import Turns
 from proxy.upstream.address import Address
 from proxy.upstream.capabilities import Host, capabilities
 from proxy.upstream.dial import dialler
-from proxy.upstream.http import PlainHttp
+from proxy.upstream.http import LARGEST_HEADER, MOST_HEADERS, PlainHttp
 from proxy.upstream.pool import Pool
 
 _CLOSE_SECONDS = 1.0
@@ -48,11 +51,19 @@ class Openline:
         """Listen where the settings say, or on `sock`. Returns the base URL for callers. Raises OSError."""
         self._handler = self._wire()
         runner = self._runner = web.AppRunner(
-            _application(self._handler), handler_cancellation=True, auto_decompress=False, access_log=None
+            _application(self._handler),
+            handler_cancellation=True,
+            auto_decompress=False,
+            access_log=None,
+            logger=_log(),
+            max_line_size=LARGEST_HEADER,
+            max_field_size=LARGEST_HEADER,
+            max_headers=MOST_HEADERS,
+            shutdown_timeout=_CLOSE_SECONDS,
         )
         await runner.setup()
-        host, port = _listen(self._settings.listen)
-        site = web.SockSite(runner, sock) if sock else web.TCPSite(runner, host, port, shutdown_timeout=_CLOSE_SECONDS)
+        settings = self._settings
+        site = web.SockSite(runner, sock) if sock else web.TCPSite(runner, settings.listen_host, settings.listen_port)
         await site.start()
         bound = runner.addresses[0]
         return f"http://{'[' + bound[0] + ']' if ':' in bound[0] else bound[0]}:{bound[1]}/v1"
@@ -88,18 +99,22 @@ class Openline:
 
 
 def _application(handler: Handler) -> web.Application:
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", handler)
-    application.on_response_prepare.append(_no_server_header)
+    @web.middleware
+    async def every_request(request: web.Request, _: Next) -> web.StreamResponse:
+        """No routes: the library would answer by itself what fits none."""
+        return await handler(request)
+
+    application = web.Application(middlewares=[every_request])
+    application.on_response_prepare.append(as_said)
     return application
 
 
-async def _no_server_header(_request: web.Request, response: web.StreamResponse) -> None:
-    """The caller sees the upstream's headers, not those of the library that serves them."""
-    if response.headers.get("Server", "").startswith("Python/"):
-        del response.headers["Server"]
+def _log() -> logging.Logger:
+    """Where the library reports our faults. A caller's malformed request is none, and its text would be in the log."""
+    logger = logging.getLogger("openline.server")
+    logger.addFilter(_is_our_fault)
+    return logger
 
 
-def _listen(listen: str) -> tuple[str, int]:
-    parts = urlsplit(f"//{listen}")
-    return parts.hostname or "127.0.0.1", parts.port or 0
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -1,19 +1,22 @@
 """A request body: read within limits, its content encoding undone for reading while the raw bytes are kept."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import brotli
-from aiohttp import StreamReader
+from aiohttp import StreamReader, web
 
 try:
     from compression import zstd
 except ImportError:  # before Python 3.14
     from backports import zstd
 
-_STEP = 1_048_576
+
+class BodyFault(Exception):
+    """The caller's body broke off, or is no HTTP body."""
 
 
 class TooLarge(Exception):
@@ -29,29 +32,55 @@ class _Decoder(Protocol):
         """At most `most` bytes of the decoded data, and whether that was all."""
 
 
+class Upload:
+    """A caller's body on its way: `size` bytes of it came so far, `fault` says what was wrong with it."""
+
+    def __init__(self, content: StreamReader, seconds: float) -> None:
+        self._content = content
+        self._seconds = seconds
+        self.size = 0
+        self.fault = ""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises BodyFault: also when nothing comes for `seconds`."""
+        while chunk := await self._next():
+            self.size += len(chunk)
+            yield chunk
+
+    async def _next(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._content.readany()
+        except TimeoutError as error:
+            self.fault = f"its body stalled for {self._seconds:g} s"
+            raise BodyFault(self.fault) from error
+        except (web.RequestPayloadError, ConnectionError) as error:
+            self.fault = "its body is broken"
+            raise BodyFault(self.fault) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """What was read of a body that is larger than the limit, and where the rest comes from."""
 
     read: tuple[bytes, ...]
-    rest: StreamReader
+    rest: AsyncIterator[bytes]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self.read:
             yield chunk
-        async for chunk in self.rest.iter_any():
+        async for chunk in self.rest:
             yield chunk
 
 
-async def read(content: StreamReader, limit: int) -> bytes | Prefix:
-    """The whole body as sent, or what was read of it where it is larger than `limit` bytes."""
+async def read(upload: Upload, limit: int) -> bytes | Prefix:
+    """The whole body as sent, or what was read of it where it is larger than `limit` bytes. Raises BodyFault."""
     chunks: list[bytes] = []
-    size = 0
-    async for chunk in content.iter_any():
+    coming = aiter(upload)
+    async for chunk in coming:
         chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            return Prefix(tuple(chunks), content)
+        if upload.size > limit:
+            return Prefix(tuple(chunks), coming)
     return b"".join(chunks)
 
 

@@ -1,41 +1,58 @@
-"""The guard: which requests are let in at all (Host, Origin, loops)."""
+"""The guard: which requests are let in at all."""
 
-from urllib.parse import urlsplit
+import ipaddress
+import re
 
 from aiohttp import web
 
 from proxy.config import Settings
 from proxy.errors import Problem
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{0,5})?")
+_UNENCODED = ("", "chunked")
+
+
+class Refused(Exception):
+    """Openline answers the request itself: with `problem`, and a detail for the caller."""
+
+    def __init__(self, problem: Problem, detail: str = "") -> None:
+        super().__init__(problem.name)
+        self.problem = problem
+        self.detail = detail
 
 
 class Guard:
-    """Keeps foreign web pages (DNS rebinding, cross-origin posts) and our own requests out."""
+    """Keeps foreign web pages (DNS rebinding, cross-origin posts), our own requests and what no proxy can carry out."""
 
     def __init__(self, settings: Settings, marker: str) -> None:
-        self._hosts = _LOOPBACK | {host.lower() for host in settings.allowed_hosts}
+        self._hosts = {"localhost", *(host.lower() for host in settings.allowed_hosts)}
         self._origins = frozenset(settings.allowed_origins)
         self._marker = marker
 
-    def refuse(self, request: web.Request) -> Problem | None:
-        """Why the request is refused, if it is."""
-        if _host(request.headers.get("Host", "")) not in self._hosts:
-            return Problem.HOST
-        origin = request.headers.get("Origin")
-        if origin is not None and not self._allows(origin):
-            return Problem.ORIGIN
+    def check(self, request: web.Request) -> None:
+        """Raise Refused where the request must not go on."""
+        if not self._allows(request.headers.get("Host", "")):
+            raise Refused(Problem.HOST)
+        if request.headers.get("Origin") not in {None, *self._origins}:
+            raise Refused(Problem.ORIGIN)
         if any(self._marker in value for value in request.headers.getall("Via", ())):
-            return Problem.LOOP
-        return None
+            raise Refused(Problem.LOOP)
+        if not request.raw_path.startswith("/"):
+            raise Refused(Problem.BAD_REQUEST, "the request target must be a path: Openline is not a forward proxy")
+        if request.headers.get("Transfer-Encoding", "").lower() not in _UNENCODED:
+            raise Refused(Problem.BAD_REQUEST, "the only transfer coding that can be passed on is chunked")
+        if "websocket" in request.headers.get("Upgrade", "").lower():
+            raise Refused(Problem.UPGRADE)
 
-    def _allows(self, origin: str) -> bool:
-        return origin in self._origins
+    def _allows(self, header: str) -> bool:
+        """Whether a Host header names this proxy, with any port: ports are forwarded and mapped."""
+        parts = _HOST.fullmatch(header.lower())
+        host = (parts[1] or parts[2]) if parts else ""
+        return host in self._hosts or _is_loopback(host)
 
 
-def _host(header: str) -> str:
-    """The host without its port."""
+def _is_loopback(host: str) -> bool:
     try:
-        return (urlsplit(f"//{header}").hostname or "").lower()
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return ""
+        return False

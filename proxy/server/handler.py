@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from secrets import token_hex
 
 import aiohttp
@@ -13,12 +14,12 @@ from aiohttp import web
 from proxy import __version__
 from proxy.config import Settings
 from proxy.core.fingerprint import Fingerprints
-from proxy.core.reasons import Passed, Plain, Reason, Route
+from proxy.core.reasons import Passed, Plain, Route
 from proxy.core.request import NotPlain, parse
 from proxy.errors import Answer, Problem
-from proxy.server.body import NotDecodable, Prefix, TooLarge, decode, read
-from proxy.server.guard import Guard
-from proxy.server.responses import HttpSink, decoded
+from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, read
+from proxy.server.guard import Guard, Refused
+from proxy.server.responses import HttpSink
 from proxy.turns.outcome import End, Outcome
 from proxy.turns.sink import CallerGone
 from proxy.turns.turn import Turn, Turns
@@ -26,11 +27,36 @@ from proxy.upstream.address import SEMANTIC, Address, pool_key
 from proxy.upstream.http import HttpRequest, PlainHttp
 
 _RESPONSES = "/v1/responses"
+_HEALTH = "/healthz"
 _MODE = "x-openline-mode"
+_MODES = ("on", "full", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request, and where its answer and its record go."""
+
+    request: web.Request
+    upload: Upload
+    sink: HttpSink
+    outcome: Outcome
+
+    def origin(self) -> HttpRequest:
+        """The request as it came. Raises Refused: a header that the HTTP library cannot write."""
+        try:
+            headers = tuple((name.decode(), value.decode()) for name, value in self.request.raw_headers)
+        except UnicodeDecodeError as error:
+            raise Refused(Problem.BAD_REQUEST, "a header is not UTF-8") from error
+        body = self.upload if self.request.body_exists else None
+        return HttpRequest(self.request.method, self.request.raw_path, headers, body)
 
 
 class Handler:
-    """Serves one listener's requests and reports the outcome of each."""
+    """Serves one listener's requests and reports the outcome of each.
+
+    request ─▶ guard ─▶ a plain create? ─yes─▶ Turns ─▶ answer ─▶ outcome
+                  └─ refused      └─ no ─▶ PlainHttp ──┘
+    """
 
     def __init__(
         self,
@@ -55,29 +81,39 @@ class Handler:
         self._idle = asyncio.Event()
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
-        """Answer any request."""
+        """Answer any request, and report its outcome once, however it ends."""
         began = time.monotonic()
-        outcome = Outcome(f"ol_{token_hex(12)}", Route.PASSTHROUGH, method=request.method, path=request.path)
-        sink = HttpSink(request, wants_json=False)
+        timeouts = self._settings.timeouts
+        outcome = Outcome(
+            f"ol_{token_hex(12)}", Route.PASSTHROUGH, method=request.method, path=request.raw_path.partition("?")[0]
+        )
+        call = _Call(
+            request,
+            Upload(request.content, timeouts.silence_seconds),
+            HttpSink(request, timeouts.write_seconds),
+            outcome,
+        )
         self.running += 1
         try:
-            problem = Problem.DRAINING if self._draining else self._guard.refuse(request)
-            if problem:
-                outcome.end, outcome.status = End.ERROR, problem.value[0]
-                await sink.answer(problem.answer(headers={"connection": "close"}), outcome)
-            else:
-                sink = await self._serve(request, outcome, sink)
+            await self._serve(call)
         except CallerGone:
             outcome.end = End.HUNG_UP
+            call.sink.abort()
+        except asyncio.CancelledError:
+            outcome.end = End.HUNG_UP if request.transport is None else End.CUT
+            raise
+        except Exception:
+            # A fault of ours: the library logs it and answers 500; the record must not say that all went well.
+            outcome.end, outcome.status = End.ERROR, outcome.status or 500
+            raise
         finally:
+            outcome.request_bytes = call.upload.size
+            outcome.total_seconds = time.monotonic() - began
             self.running -= 1
             if not self.running:
                 self._idle.set()
-            if outcome.status == 0:
-                outcome.end = End.HUNG_UP
-            outcome.total_seconds = time.monotonic() - began
             self._report(outcome)
-        return sink.response or web.Response(status=499)
+        return call.sink.response or web.Response(status=499)
 
     async def drain(self, limit: float) -> None:
         """Take no new requests; wait for the running ones, at most `limit` seconds."""
@@ -91,85 +127,89 @@ class Handler:
         except TimeoutError:
             return
 
-    async def _serve(self, request: web.Request, outcome: Outcome, sink: HttpSink) -> HttpSink:
-        """Decide what the request is. Returns the sink that answered it."""
-        if request.path == "/healthz":
-            outcome.status = 200
-            await sink.answer(_health(), outcome)
-            return sink
-        if request.path != _RESPONSES or request.method != "POST":
-            await self._pass(request, outcome, sink, Passed.OTHER_PATH, request.content)
-            return sink
-        if request.rel_url.raw_query_string or "?" in request.raw_path:
-            await self._pass(request, outcome, sink, Passed.QUERY, request.content)
-            return sink
-        mode = request.headers.get(_MODE, self._settings.mode).lower()
-        plain = self._plain(request, mode)
-        if plain:
-            outcome.route = Route.HTTP
-            await self._pass(request, outcome, sink, plain, request.content)
-            return sink
-        raw = await read(request.content, self._settings.limits.body_bytes)
-        return await self._turn(request, raw, outcome, sink, forced_full=mode == "full")
-
-    def _plain(self, request: web.Request, mode: str) -> Plain | None:
-        if mode == "off":
-            return Plain.MODE_OFF
-        if mode == "observe":
-            return Plain.OBSERVED
-        if any(name in request.headers for name in self._semantic):
-            return Plain.SEMANTIC_HEADER
-        return None
-
-    async def _turn(
-        self, request: web.Request, raw: bytes | Prefix, outcome: Outcome, sink: HttpSink, *, forced_full: bool
-    ) -> HttpSink:
-        limits = self._settings.limits
+    async def _serve(self, call: _Call) -> None:
+        """Answer the request, or say why not."""
         try:
-            if isinstance(raw, Prefix):
-                raise TooLarge
-            outcome.request_bytes = len(raw)
-            body = decode(raw, ",".join(request.headers.getall("Content-Encoding", ())), limits.body_bytes)
-            create = parse(body, most_items=limits.items)
+            if self._draining:
+                raise Refused(Problem.DRAINING)
+            self._guard.check(call.request)
+            await self._route(call)
+        except Refused as refused:
+            call.outcome.end, call.outcome.status = End.ERROR, refused.problem.value[0]
+            # Closed, as the body may not have been read.
+            await call.sink.answer(refused.problem.answer(refused.detail), call.outcome, close=True)
+
+    async def _route(self, call: _Call) -> None:
+        """Decide what the request is."""
+        path, question, _ = call.request.raw_path.partition("?")
+        mode = self._mode(call.request)
+        origin = call.origin()
+        if path == _HEALTH:
+            call.outcome.status = 200
+            await call.sink.answer(_health(), call.outcome)
+        elif path != _RESPONSES or call.request.method != "POST":
+            await self._pass(call, origin, Passed.OTHER_PATH)
+        elif question:
+            await self._pass(call, origin, Passed.QUERY)
+        elif mode == "off":
+            await self._pass(call, origin, Plain.MODE_OFF)
+        elif mode == "observe":
+            await self._pass(call, origin, Plain.OBSERVED)
+        elif any(name in call.request.headers for name in self._semantic):
+            await self._pass(call, origin, Plain.SEMANTIC_HEADER)
+        else:
+            await self._turn(call, origin, forced_full=mode == "full")
+
+    def _mode(self, request: web.Request) -> str:
+        """The setting, or what the header says for this one turn."""
+        asked = request.headers.get(_MODE)
+        if asked is None:
+            return self._settings.mode
+        if asked not in _MODES:
+            raise Refused(Problem.BAD_REQUEST, f"the header {_MODE} must be one of {', '.join(_MODES)}")
+        return asked
+
+    async def _turn(self, call: _Call, origin: HttpRequest, *, forced_full: bool) -> None:
+        """Run a turn, or pass on what is no plain create."""
+        limits, upstream = self._settings.limits, self._settings.upstream
+        try:
+            raw = await read(call.upload, limits.body_bytes)
+        except BodyFault as fault:
+            raise Refused(Problem.BAD_REQUEST, str(fault)) from fault
+        origin = replace(origin, body=raw)
+        if isinstance(raw, Prefix):
+            await self._pass(call, origin, Passed.ODD_BODY)
+            return
+        try:
+            encodings = ",".join(call.request.headers.getall("Content-Encoding", ()))
+            create = parse(decode(raw, encodings, limits.body_bytes), most_items=limits.items)
         except (NotPlain, NotDecodable, TooLarge) as error:
-            reason = error.reason if isinstance(error, NotPlain) else Passed.ODD_BODY
-            await self._pass(request, outcome, sink, reason, raw)
-            return sink
-        headers = decoded(request.raw_headers)
-        upstream = self._settings.upstream
-        key = pool_key(self._address, headers, upstream.identity_headers, upstream.beta_header, self._fingerprints)
-        origin = HttpRequest(request.method, request.raw_path, tuple(headers), raw)
-        outcome.route = Route.FULL
-        sink = HttpSink(request, wants_json=not create.stream)
-        await self._turns.run(Turn(create, key, origin, forced_full, outcome), sink)
-        return sink
+            await self._pass(call, origin, error.reason if isinstance(error, NotPlain) else Passed.ODD_BODY)
+            return
+        key = pool_key(
+            self._address, origin.headers, upstream.identity_headers, upstream.beta_header, self._fingerprints
+        )
+        call.outcome.route, call.outcome.request_bytes = Route.FULL, len(raw)
+        call.sink.wants_json = not create.stream
+        await self._turns.run(Turn(create, key, origin, forced_full, call.outcome), call.sink)
 
-    async def _pass(
-        self,
-        request: web.Request,
-        outcome: Outcome,
-        sink: HttpSink,
-        reason: Reason,
-        body: aiohttp.StreamReader | Prefix | bytes,
-    ) -> None:
+    async def _pass(self, call: _Call, origin: HttpRequest, reason: Passed | Plain) -> None:
         """Send the request on untouched, and the answer back."""
-        outcome.reason = reason
-        outcome.end = End.PASSED
-        if request.headers.get("Upgrade"):
-            outcome.end, outcome.status = End.ERROR, 426
-            await sink.answer(Problem.UPGRADE.answer(), outcome)
-            return
-        data = body if isinstance(body, bytes | Prefix) else body.iter_any() if request.can_read_body else None
+        outcome, upload = call.outcome, call.upload
+        outcome.route = Route.HTTP if isinstance(reason, Plain) else Route.PASSTHROUGH
+        outcome.reason, outcome.end = reason, End.PASSED
         try:
-            response = await self._http.open(
-                HttpRequest(request.method, request.raw_path, tuple(decoded(request.raw_headers)), data)
-            )
+            response = await self._http.open(origin)
+            outcome.status = response.status
+            await call.sink.forward(response, outcome)
+        except aiohttp.SocketTimeoutError as error:
+            raise Refused(Problem.SILENCE) from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            outcome.end, outcome.status = End.ERROR, 502
-            await sink.answer(Problem.UNREACHABLE.answer(type(error).__name__), outcome)
-            return
-        outcome.status = response.status
-        await sink.forward(response, outcome)
+            if upload.fault:
+                raise Refused(Problem.BAD_REQUEST, upload.fault) from error
+            raise Refused(Problem.UNREACHABLE, type(error).__name__) from error
+        finally:
+            outcome.sent_bytes = upload.size
 
 
 def _health() -> Answer:

@@ -1,6 +1,7 @@
 """HTTP sinks: how an answer reaches a caller that asked over HTTP, as a stream or as JSON."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
 
 import aiohttp
 from aiohttp import web
@@ -8,11 +9,32 @@ from multidict import CIMultiDict
 
 from proxy.core.events import Event, sse
 from proxy.errors import Answer
-from proxy.turns.outcome import Outcome
+from proxy.turns.outcome import End, Outcome
 from proxy.turns.sink import CallerGone
 from proxy.upstream.http import end_to_end
 
 _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+# What the library adds to an answer that lacks it.
+_ADDED = ("server", "date", "content-type")
+
+
+class Reply(web.StreamResponse):
+    """An answer with the headers that were said, and no others: a caller sees the upstream's, not the library's."""
+
+    def __init__(self, status: int, reason: str | None, headers: Mapping[str, str]) -> None:
+        super().__init__(status=status, reason=reason, headers=headers)
+        self._unsaid = [name for name in _ADDED if name not in self.headers]
+
+    def drop_unsaid(self) -> None:
+        """Take out what the library has added meanwhile."""
+        for name in self._unsaid:
+            self.headers.pop(name, None)
+
+
+async def as_said(_request: web.Request, response: web.StreamResponse) -> None:
+    """Runs just before the headers of any answer are written."""
+    if isinstance(response, Reply):
+        response.drop_unsaid()
 
 
 def labels(outcome: Outcome) -> dict[str, str]:
@@ -24,17 +46,13 @@ def labels(outcome: Outcome) -> dict[str, str]:
 
 
 class HttpSink:
-    """One HTTP request's answer. `wants_json` as the request's `stream` says."""
+    """One HTTP request's answer. `wants_json` as the request's `stream` says; a caller may take nothing for `seconds`."""
 
-    def __init__(self, request: web.Request, *, wants_json: bool) -> None:
+    def __init__(self, request: web.Request, seconds: float) -> None:
         self._request = request
-        self._wants_json = wants_json
-        self.response: web.StreamResponse | None = None
-
-    @property
-    def wants_json(self) -> bool:
-        """Whether the caller waits for the final response alone."""
-        return self._wants_json
+        self._seconds = seconds
+        self.wants_json = False
+        self.response: Reply | None = None
 
     async def begin(self, outcome: Outcome) -> None:
         """Commit to a stream with status 200."""
@@ -51,22 +69,20 @@ class HttpSink:
     async def end(self) -> None:
         """The last chunk."""
         if self.response:
-            try:
-                await self.response.write_eof()
-            except ConnectionError as error:
-                raise CallerGone("the caller hung up") from error
+            await self._within(self.response.write_eof())
 
-    async def answer(self, answer: Answer, outcome: Outcome) -> None:
+    async def answer(self, answer: Answer, outcome: Outcome, *, close: bool = False) -> None:
         """A complete answer. The request id is the upstream's where it gave one."""
         headers = {"x-request-id": outcome.id, **answer.headers, **labels(outcome)}
-        await self._prepare(answer.status, {**headers, "content-length": str(len(answer.body))})
-        await self._write(answer.body)
+        await self._prepare(answer.status, {**headers, "content-length": str(len(answer.body))}, close=close)
+        if self._request.method != "HEAD":
+            await self._write(answer.body)
         await self.end()
 
     async def forward(self, response: aiohttp.ClientResponse, outcome: Outcome) -> None:
         """The upstream's answer as it comes: status, end-to-end headers, body. Cut short where it is."""
         async with response:
-            headers = CIMultiDict(end_to_end(decoded(response.raw_headers)))
+            headers = CIMultiDict(end_to_end((_text(name), _text(value)) for name, value in response.raw_headers))
             headers.setdefault("x-request-id", outcome.id)
             headers.update(labels(outcome))
             await self._prepare(response.status, headers, response.reason)
@@ -75,34 +91,46 @@ class HttpSink:
                     await self._write(chunk)
             except (aiohttp.ClientError, TimeoutError):
                 outcome.faults.append("the upstream's answer was cut short")
+                outcome.end = End.CUT
                 self.cut()
                 return
             await self.end()
 
     def cut(self) -> None:
         """Close without the last chunk, as a lost line would look."""
-        transport = self._request.transport
-        if transport:
-            transport.close()
+        if self._request.transport:
+            self._request.transport.close()
 
-    async def _prepare(self, status: int, headers: Mapping[str, str], reason: str | None = None) -> None:
-        self.response = web.StreamResponse(status=status, reason=reason, headers=CIMultiDict(headers))
-        try:
-            await self.response.prepare(self._request)
-        except ConnectionError as error:
-            raise CallerGone("the caller hung up") from error
+    def abort(self) -> None:
+        """Close at once: the caller takes nothing, so that what is written would wait for ever."""
+        if isinstance(self._request.transport, asyncio.WriteTransport):
+            self._request.transport.abort()
+
+    async def _prepare(
+        self, status: int, headers: Mapping[str, str], reason: str | None = None, *, close: bool = False
+    ) -> None:
+        self.response = Reply(status, reason, headers)
+        if close:
+            self.response.force_close()
+        await self._within(self.response.prepare(self._request))
 
     async def _write(self, data: bytes) -> None:
-        if self.response is None:
-            return
+        if self.response:
+            await self._within(self.response.write(data))
+
+    async def _within(self, work: Awaitable[object]) -> None:
         try:
-            await self.response.write(data)
+            async with asyncio.timeout(self._seconds):
+                await work
+        except TimeoutError as error:
+            raise CallerGone(f"the caller took nothing for {self._seconds:g} s") from error
         except ConnectionError as error:
             raise CallerGone("the caller hung up") from error
 
 
-def decoded(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Header pairs as text, byte for byte."""
-    return [
-        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")) for name, value in headers
-    ]
+def _text(raw: bytes) -> str:
+    """A header's name or value. What is not UTF-8 is Latin-1, as HTTP had it once; the library writes UTF-8 only."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

@@ -3,41 +3,61 @@
 from proxy.core.reasons import Route
 from proxy.turns.outcome import End, Outcome
 
+_LONGEST_PATH = 80
+_LONGEST_FAULT = 160
+_SUSPECT = "CONTEXT SUSPECT: the host may have lost this conversation; no more deltas go to it"
+
 
 def turn_line(outcome: Outcome) -> str:
-    """Route, reason, sizes and times of one turn; for what passed through, its method and path."""
-    parts = [outcome.route.value if outcome.route is not Route.PASSTHROUGH else "pass", str(outcome.status or "-")]
-    if outcome.route is Route.PASSTHROUGH:
-        parts.append(f"{outcome.method} {_printable(outcome.path)}")
-    if outcome.reason:
-        parts.append(outcome.reason.value)
-    if outcome.request_bytes:
-        parts.append(f"{size(outcome.request_bytes)} in, {size(outcome.sent_bytes)} sent")
-    if outcome.first_event_seconds is not None:
-        parts.append(f"first event {milliseconds(outcome.first_event_seconds)}")
-    parts.append(f"total {milliseconds(outcome.total_seconds)}")
+    """Route, status and reason in columns, then sizes, times and tokens; for what passed through, method and path."""
+    passed = outcome.route is Route.PASSTHROUGH
+    route = "pass" if passed else outcome.route.value
+    reason = outcome.reason.value if outcome.reason else ""
+    parts = [f"{route:<5}", f"{outcome.status or '-':>3}", f"{reason:<16}"]
+    if passed:
+        parts.append(f"{printable(outcome.method, 16)} {printable(outcome.path, _LONGEST_PATH)}")
+    elif outcome.request_bytes:
+        parts.append(f"sent {size(outcome.sent_bytes)} of {size(outcome.request_bytes)}")
+    parts.append(_times(outcome))
     if outcome.input_tokens:
-        parts.append(f"{outcome.input_tokens} tokens in ({outcome.cached_tokens} cached), {outcome.output_tokens} out")
+        parts.append(_tokens(outcome))
     if outcome.end not in (End.COMPLETED, End.PASSED):
-        parts.append(outcome.end.value)
+        parts.append(outcome.end.value.replace("_", " "))
     if outcome.replays:
         parts.append(f"{outcome.replays} replayed")
+    parts += (f"[{printable(fault, _LONGEST_FAULT)}]" for fault in outcome.faults)
     if outcome.context_suspect:
-        parts.append("CONTEXT SUSPECT: the host may have lost this conversation; no more deltas go to it")
-    return "  ".join([f"{parts[0]:<5}", *parts[1:], *(f"[{fault}]" for fault in outcome.faults)])
+        parts.append(_SUSPECT)
+    return "  ".join(parts)
+
+
+def _times(outcome: Outcome) -> str:
+    total = f"total {duration(outcome.total_seconds)}"
+    if outcome.first_event_seconds is None:
+        return total
+    return f"first event {duration(outcome.first_event_seconds)}, {total}"
+
+
+def _tokens(outcome: Outcome) -> str:
+    taken = f"{outcome.input_tokens:,} tokens in ({outcome.cached_tokens:,} cached), {outcome.output_tokens:,} out"
+    return f"{taken} ({outcome.reasoning_tokens:,} reasoning)" if outcome.reasoning_tokens else taken
 
 
 def size(count: int) -> str:
     """Bytes for a reader."""
     if count < 1_000:
         return f"{count} B"
-    return f"{count / 1_000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+    return f"{count / 1_000:.1f} kB" if count < 999_950 else f"{count / 1_000_000:.1f} MB"
 
 
-def milliseconds(seconds: float) -> str:
-    """A duration for a reader."""
-    return f"{seconds * 1_000:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"
+def duration(seconds: float) -> str:
+    """A duration for a reader: three digits that matter."""
+    if seconds < 0.9995:
+        return f"{seconds * 1_000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
 
 
-def _printable(path: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in path[:80])
+def printable(text: str, longest: int) -> str:
+    """`text` on one line, without what a terminal would obey, and no longer than `longest` characters."""
+    cut = text if len(text) <= longest else text[: longest - 1] + "…"
+    return "".join(char if char.isprintable() else "?" for char in cut)

@@ -1,8 +1,11 @@
 """Plain HTTP to the upstream: what passes through, and what every turn can fall back on."""
 
+import io
 import ssl
 from collections.abc import AsyncIterable, Iterable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from multidict import CIMultiDict
@@ -11,7 +14,7 @@ from yarl import URL
 from proxy.config import Timeouts
 from proxy.upstream.address import Address
 
-# Headers that belong to one hop (RFC 9110, 7.6.1), and the proxy's own.
+# Headers that belong to one hop (RFC 9110, 7.6.1), and what this hop settles by itself.
 _HOP = frozenset(
     {
         "connection",
@@ -30,6 +33,9 @@ _HOP = frozenset(
 _OWN_PREFIX = "x-openline-"
 # aiohttp adds these of itself unless told not to; only the caller's own go upstream.
 _AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+# The library's 8 kB is less than some clients' metadata headers.
+LARGEST_HEADER = 65_536
+MOST_HEADERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +54,59 @@ class PlainHttp:
     def __init__(self, address: Address, timeouts: Timeouts, tls: ssl.SSLContext | None, marker: str) -> None:
         self._address = address
         self._marker = marker
+        self._origin = urlsplit(address.base)
         connector = aiohttp.TCPConnector(limit=0, ssl=tls if tls is not None else True, keepalive_timeout=30)
         self._session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=_NoCookies(),
             skip_auto_headers=_AUTOMATIC,
             timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=timeouts.dial_seconds, sock_read=timeouts.silence_seconds
+                total=None, connect=timeouts.dial_seconds, sock_read=timeouts.silence_seconds
             ),
-            trust_env=True,
+            # Not trust_env: that would also add credentials from a .netrc file to what the caller sent.
+            proxy=_environment_proxy(address.base),
             read_bufsize=2**16,
+            max_line_size=LARGEST_HEADER,
+            max_field_size=LARGEST_HEADER,
+            max_headers=MOST_HEADERS,
         )
 
     async def open(self, request: HttpRequest) -> aiohttp.ClientResponse:
         """Send the request on; the response is ready to be read. Raises aiohttp.ClientError, TimeoutError."""
         headers = CIMultiDict(end_to_end(request.headers))
         headers.add("Via", self._marker)
+        # From memory in pieces: a large body in one write would hold up all other turns.
+        data = io.BytesIO(request.body) if isinstance(request.body, bytes) else request.body
         return await self._session.request(
-            request.method,
-            URL(self._address.http(request.raw_path), encoded=True),
-            headers=headers,
-            data=request.body,
-            allow_redirects=False,
+            request.method, self._url(request.raw_path), headers=headers, data=data, allow_redirects=False
         )
 
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
+
+    def _url(self, raw_path: str) -> URL:
+        """The target byte for byte: taken as one path, as the library would drop an empty query."""
+        scheme, netloc = self._origin.scheme, self._origin.netloc
+        target = self._address.http(raw_path).removeprefix(f"{scheme}://{netloc}")
+        return URL.build(scheme=scheme, authority=netloc, path=target, encoded=True)
+
+
+class _NoCookies(aiohttp.DummyCookieJar):
+    """Cookies pass by: not even read, as the library logs those that it cannot read."""
+
+    def update_cookies_from_headers(self, headers: object, response_url: URL) -> None:
+        pass
+
+
+def _environment_proxy(base: str) -> str | None:
+    """The forward proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY ask for."""
+    parts = urlsplit(base)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

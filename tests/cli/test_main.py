@@ -30,6 +30,13 @@ async def test_every_listed_command_has_help(name: str) -> None:
     assert out.startswith(f"Usage: openline {name} [OPTIONS]")
 
 
+async def test_shells_can_complete_the_commands() -> None:
+    """Click's completion protocol lists the commands to a shell."""
+    environ = {"_OPENLINE_COMPLETE": "bash_complete", "COMP_WORDS": "openline ", "COMP_CWORD": "1"}
+    status, out, _ = await ran(environ=environ)
+    assert (status, out.split()) == (0, ["plain,run", "plain,simulate", "plain,demo"])
+
+
 async def test_no_command_shows_the_help() -> None:
     """`openline` alone shows the help on stderr and exits with 2, as nothing was done."""
     status, out, err = await ran()

@@ -3,6 +3,8 @@
 import os
 import threading
 
+import pytest
+
 from proxy.cli.output import Output
 
 
@@ -40,15 +42,31 @@ def test_a_full_pipe_holds_up_nobody() -> None:
     assert sum(said) >= 2_900
 
 
-def test_close_does_not_wait_for_a_reader_that_never_reads() -> None:
-    """With the pipe full and the queue full, close gives up within its seconds."""
+def full_pipe() -> tuple[int, int]:
+    """Both ends of a pipe that takes no more."""
     reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, b"x" * 4_096)
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    return reader, writer
+
+
+@pytest.mark.parametrize("queued", [1, 2_001])  # 2,001: one in the thread's hand, 2,000 in the queue
+def test_close_does_not_wait_for_a_reader_that_never_reads(queued: int) -> None:
+    """With the pipe full, and even with the queue full, close gives up; the thread ends when the reader does."""
+    reader, writer = full_pipe()
     out = Output(writer)
-    for _ in range(5_000):
-        out.line("x" * 1_000)
+    for _ in range(queued):
+        out._lines.put("x", timeout=10)
     out.close()
+    assert out._thread.is_alive()
     os.close(reader)
     out._thread.join(10)
+    assert not out._thread.is_alive()
+    out.close()
     os.close(writer)
 
 

@@ -108,6 +108,32 @@ async def test_verbose_says_what_is_set_and_where(tmp_path: Path) -> None:
             "set: verbose (flag --verbose)",
             "set: pool.wait_seconds (environment variable OPENLINE_POOL__WAIT_SECONDS)",
         ]
+        command.send(signal.SIGTERM)
+        assert (await command.end())[0] == 0
+
+
+async def test_it_runs_without_uvloop(tmp_path: Path) -> None:
+    """Where uvloop cannot be imported, the standard loop serves."""
+    (tmp_path / "uvloop.py").write_text("raise ImportError\n")
+    environ = {"PYTHONPATH": str(tmp_path)}
+    async with started("run", "--port", "0", "--upstream", NOWHERE, environ=environ) as command:
+        status, _ = await get(f"{(await command.base()).removesuffix('/v1')}/healthz")
+        command.send(signal.SIGTERM)
+        ended, _, err = await command.end()
+    assert (status, ended, err) == (200, 0, "")
+
+
+async def test_ctrl_c_before_it_listens_is_no_traceback(tmp_path: Path) -> None:
+    """A signal while the settings are still being read ends it quietly with 130."""
+    fifo = tmp_path / "slow.toml"
+    os.mkfifo(fifo)
+    async with started("run", "--config", str(fifo)) as command:
+        async with asyncio.timeout(20):
+            writer = await asyncio.to_thread(os.open, fifo, os.O_WRONLY)  # returns once it reads the file
+        command.send(signal.SIGINT)
+        status, out, err = await command.end()
+        os.close(writer)
+    assert (status, out, err.strip()) == (130, "", "")
 
 
 @pytest.mark.parametrize(

@@ -397,7 +397,7 @@ async def test_a_queued_create_ends_as_cut_when_the_socket_goes(running: Running
 
 @pytest.mark.parametrize(("how", "same"), [("full", True), ("empty", False), ("differing", False)])
 async def test_the_terminal_output_may_differ_from_what_was_streamed(start: Start, how: str, *, same: bool) -> None:
-    """`completed_output`: some servers leave the list empty or write items differently; memory has the streamed ones."""
+    """`completed_output`: some servers leave the list empty or write items differently; the streamed ones count."""
     running = await start(completed_output=how)
     socket = await running.socket()
     await socket.send(input="x", include=["reasoning.encrypted_content"])

@@ -3,11 +3,13 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from proxy.simulator import Entry, Simulator
 
@@ -54,9 +56,10 @@ class Socket:
 
     async def closed(self) -> int | None:
         """Read until the socket ends; the close code."""
-        async with asyncio.timeout(5):
-            async for _ in self.connection:
-                pass
+        with suppress(ConnectionClosed):
+            async with asyncio.timeout(5):
+                while True:
+                    await self.connection.recv()
         return self.connection.close_code
 
 
@@ -92,7 +95,7 @@ class Running:
 
     async def json(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] = KEY
-    ) -> tuple[int, Event]:
+    ) -> tuple[int, Any]:
         """Status and JSON of a call; `body` goes as JSON unless it is bytes."""
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         async with self.http.request(method, self.root + path, data=data, headers=headers) as answer:

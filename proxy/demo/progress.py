@@ -1,0 +1,51 @@
+"""Progress: one line redrawn for each run on a terminal, plain lines elsewhere."""
+
+import os
+import time
+from typing import TextIO
+
+import click
+
+from proxy.telemetry.logs import size
+
+_BAR = 24
+_PLAIN_STEPS = 4
+
+
+class Progress:
+    """Shows how far one run is. A line is only ever written after a turn, never by a timer."""
+
+    def __init__(self, out: TextIO, name: str, turns: int) -> None:
+        self._out = out
+        self._name = name
+        self._turns = turns
+        self._began = time.perf_counter()
+        self._redraws = out.isatty() and os.environ.get("TERM") != "dumb"
+        self._full, self._empty = _marks(out)
+
+    def __call__(self, turn: int, up_bytes: int) -> None:
+        """`turn` turns are done, and so many bytes went up."""
+        seconds = time.perf_counter() - self._began
+        if self._redraws:
+            filled = min(turn * _BAR // self._turns, _BAR)
+            bar = click.style(self._full * filled, fg="green") + self._empty * (_BAR - filled)
+            line = f"{self._name:<18}{bar}  {turn:>3}/{self._turns}  {size(up_bytes):>8} up  {seconds:5.1f} s"
+            click.echo(f"\r{line}\x1b[K", file=self._out, nl=turn == self._turns, color=use_colour(self._out))
+        elif turn == self._turns or turn % max(1, self._turns // _PLAIN_STEPS) == 0:
+            text = f"{self._name}: turn {turn} of {self._turns}, {size(up_bytes)} up, {seconds:.1f} s"
+            click.echo(text, file=self._out)
+
+
+def use_colour(out: TextIO) -> bool:
+    """Whether `out` is a terminal whose user did not say NO_COLOR (no-color.org)."""
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _marks(out: TextIO) -> tuple[str, str]:
+    """Characters of the bar that `out` can show."""
+    marks = ("━", "─")
+    try:
+        "".join(marks).encode(out.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "#", "."
+    return marks

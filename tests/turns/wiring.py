@@ -1,0 +1,138 @@
+"""A wiring like Openline's, open to a test, and a sink that records what a caller would get."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import aiohttp
+import msgspec
+
+from proxy.config import Settings
+from proxy.core.events import Event
+from proxy.core.fingerprint import Fingerprints
+from proxy.core.heads import Heads
+from proxy.core.reasons import Route
+from proxy.core.request import parse
+from proxy.errors import Answer
+from proxy.tasks import Tasks
+from proxy.turns.outcome import Outcome
+from proxy.turns.turn import Turn, Turns
+from proxy.upstream.address import Address, pool_key
+from proxy.upstream.capabilities import Host, capabilities
+from proxy.upstream.dial import dialler
+from proxy.upstream.http import HttpRequest, PlainHttp
+from proxy.upstream.pool import Pool
+
+USER: dict[str, object] = {"role": "user", "content": "hi"}
+
+
+@dataclass(slots=True)
+class Recorder:
+    """A sink that notes every call, in order, and lets the test look around in each."""
+
+    wants_json: bool = False
+    calls: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    look: Callable[[str], None] = lambda _call: None
+    blocks: frozenset[str] = frozenset()
+    """The calls that never return, as a caller's that takes nothing."""
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when such a call was made."""
+
+    async def _note(self, call: str) -> None:
+        self.calls.append(call)
+        self.look(call)
+        if call in self.blocks:
+            self.reached.set()
+            await asyncio.Event().wait()
+
+    async def begin(self, outcome: Outcome) -> None:  # noqa: ARG002 - the protocol's shape
+        """Note it."""
+        await self._note("begin")
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Keep the events."""
+        self.events += events
+        await self._note("write")
+
+    async def keep_alive(self) -> None:
+        """Note it."""
+        await self._note("keep_alive")
+
+    async def end(self) -> None:
+        """Note it."""
+        await self._note("end")
+
+    async def answer(self, answer: Answer, outcome: Outcome) -> None:  # noqa: ARG002 - same
+        """Keep the answer."""
+        self.answers.append(answer)
+        await self._note("answer")
+
+    async def forward(self, response: aiohttp.ClientResponse, outcome: Outcome) -> None:
+        """Read the upstream's answer to its end."""
+        async with response:
+            self.answers.append(Answer(outcome.status, await response.read(), {}))
+        await self._note("forward")
+
+    def cut(self) -> None:
+        """Note it."""
+        self.calls.append("cut")
+
+    @property
+    def types(self) -> list[str]:
+        """The types of the events that the caller got."""
+        return [event.type for event in self.events]
+
+
+class Wiring:
+    """The objects of one proxy without its listener, as server/app.py wires them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.address = Address(settings.upstream.url)
+        self.fingerprints = Fingerprints(b"k" * 32)
+        self.heads = Heads(most=100, max_age=1_000.0, clock=time.monotonic)
+        self.host = Host(
+            capabilities(settings.upstream), recheck_seconds=settings.pool.recheck_seconds, clock=time.monotonic
+        )
+        dial = dialler(settings, self.address)
+        self.pool = Pool(settings.pool, self.host, dial, self.heads)
+        self.http = PlainHttp(self.address, settings.timeouts, dial.tls, "1.1 openline-test")
+        self.turns = Turns(settings, self.fingerprints, self.heads, self.host, self.pool, self.http)
+        self.tasks = Tasks()
+
+    async def __aenter__(self) -> "Wiring":
+        """Nothing has to be started."""
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        """Close as Openline does: turns, connections, HTTP."""
+        await self.tasks.close()
+        await self.pool.close()
+        await self.http.close()
+
+    def turn(self, *items: dict[str, object], key: str = "k", **fields: object) -> Turn:
+        """A turn with these items, from the caller with this key."""
+        body = msgspec.json.encode({"model": "m", "store": False, **fields, "input": items or (USER,)})
+        return self.raw_turn(body, key=key)
+
+    def raw_turn(self, body: bytes, *, key: str = "k") -> Turn:
+        """A turn with this body."""
+        create = parse(body, most_items=1_000)
+        headers = (("Authorization", f"Bearer {key}"), ("Content-Type", "application/json"))
+        upstream = self.settings.upstream
+        owner = pool_key(self.address, headers, upstream.identity_headers, upstream.beta_header, self.fingerprints)
+        outcome = Outcome("ol_1", Route.FULL, request_bytes=len(body))
+        return Turn(
+            create,
+            owner,
+            HttpRequest("POST", "/v1/responses", headers, body),
+            forced_full=False,
+            outcome=outcome,
+        )
+
+    def run(self, turn: Turn, sink: Recorder) -> "asyncio.Task[None]":
+        """Run a turn beside the test."""
+        return self.tasks.start(self.turns.run(turn, sink), "turn")

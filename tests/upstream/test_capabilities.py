@@ -1,0 +1,92 @@
+"""What is known of hosts, and what is learned of them."""
+
+from itertools import count
+
+import pytest
+
+from proxy.config import Upstream
+from proxy.core.lanes import Verdict
+from proxy.core.reasons import Whole
+from proxy.upstream.capabilities import Capabilities, Host, capabilities
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("url", "age", "verifies", "summaries"),
+    [
+        ("https://api.openai.com/v1", 3_600, True, False),
+        ("https://eu.api.openai.com/v1", 3_600, True, False),
+        ("https://us.api.openai.com/v1", 3_600, True, False),
+        ("https://API.OpenAI.com:443/v1", 3_600, True, False),
+        ("https://mine.openai.azure.com/openai/v1", 3_600, None, False),
+        ("https://api.x.ai/v1", 1_500, None, True),
+        ("https://ai-gateway.vercel.sh/v1", 3_600, None, True),
+        ("http://127.0.0.1:4000/v1", 3_600, None, True),
+        ("https://api.openai.com.example.org/v1", 3_600, None, True),
+        ("https://openai.azure.com.example.org/v1", 3_600, None, True),
+    ],
+)
+def test_hosts_are_known_by_name(url: str, age: float, verifies: bool | None, summaries: bool) -> None:  # noqa: FBT001
+    """The table of protocol.md, by exact host or by Azure's suffix; every other host gets the safest values."""
+    assert capabilities(Upstream(url=url)) == Capabilities(float(age), 16 * MIB, verifies, summaries)
+
+
+def test_settings_go_before_the_table() -> None:
+    """Each setting replaces what the table says, in both directions."""
+    openai = capabilities(
+        Upstream(age_limit_seconds=9.0, frame_limit_bytes=7, verifies_ids="no", summaries_count="yes")
+    )
+    assert openai == Capabilities(9.0, 7, verifies_ids=False, summaries_count=True)
+    other = capabilities(Upstream(url="http://h/v1", verifies_ids="yes", summaries_count="no"))
+    assert (other.verifies_ids, other.summaries_count) == (True, False)
+
+
+def host(*, verifies: bool | None = None) -> Host:
+    """A host whose clock goes on by a second at every look."""
+    ticks = count()
+    return Host(Capabilities(verifies_ids=verifies), recheck_seconds=3.0, clock=lambda: float(next(ticks)))
+
+
+def test_an_unknown_host_must_be_asked() -> None:
+    """No deltas, and a question, until the host has refused a made-up id."""
+    one = host()
+    assert one.must_be_asked
+    assert one.trust.distrust is Whole.HOST_UNVERIFIED
+    one.asked(Verdict.REFUSED)
+    assert not one.must_be_asked
+    assert one.trust.distrust is None
+
+
+def test_a_lenient_host_gets_no_deltas() -> None:
+    """A host that went on from a made-up id is not asked again and gets no deltas."""
+    one = host()
+    one.asked(Verdict.ACCEPTED)
+    assert not one.must_be_asked
+    assert one.trust.distrust is Whole.HOST_UNVERIFIED
+
+
+def test_an_unclear_answer_proves_nothing() -> None:
+    """The question stays open after an unclear answer, and what was learned stays learned."""
+    one = host()
+    one.asked(Verdict.UNCLEAR)
+    assert one.must_be_asked
+    one.asked(Verdict.REFUSED)
+    one.asked(Verdict.UNCLEAR)
+    assert one.trust.verified
+
+
+def test_a_suspected_host_is_trusted_no_more() -> None:
+    """Lost context stops deltas even to a host that verifies ids."""
+    one = host(verifies=True)
+    assert one.trust.distrust is None
+    one.suspected()
+    assert one.trust.distrust is Whole.CONTEXT_SUSPECT
+
+
+def test_a_host_without_websocket_mode_is_asked_again() -> None:
+    """After a refused upgrade the host counts as one without WebSocket mode for recheck_seconds, then no more."""
+    one = host()
+    assert one.has_websocket
+    one.refused_websocket()  # at second 1, so until second 4
+    assert [one.has_websocket for _ in range(3)] == [False, False, True]
