@@ -32,7 +32,6 @@ _STATUS_OF_TYPE: Mapping[str, int] = {
 # Headers that an error frame may carry on to the caller.
 _PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id")
 _PASSED_PREFIXES = ("x-ratelimit-", "openai-")
-_LANE_CODES = ("invalid_stream_id", "websocket_stream_limit_reached")
 _HEADER_NAME = re.compile(r"[a-z0-9-]+")
 _UNTOLD = "The upstream answered with an error."
 # "Previous response with id 'resp_1' not found." and its like: the response itself is missing, and nothing of it.
@@ -95,7 +94,17 @@ class Refusal:
     @property
     def no_lanes(self) -> bool:
         """Whether the error is about the lane: the caller named none."""
-        return self.code in _LANE_CODES or self.param == "stream_id" or "stream_id" in self.message
+        return (
+            self.lanes_used_up
+            or self.code == "invalid_stream_id"
+            or self.param == "stream_id"
+            or "stream_id" in self.message
+        )
+
+    @property
+    def lanes_used_up(self) -> bool:
+        """Whether the connection has no lane left, though the host knows lanes."""
+        return self.code == "websocket_stream_limit_reached"
 
     @property
     def body(self) -> bytes:

@@ -1,6 +1,5 @@
 """The relay: one turn's events from its lane to its caller, all that are ready in one write."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from proxy.core.events import NAMES_RESPONSE, TERMINAL, Event, Kind, NotAnEvent,
 from proxy.core.recovery import Fault
 from proxy.core.refusal import Refusal, refusal
 from proxy.errors import TurnFault
-from proxy.turns.sink import CallerGone, Sink
+from proxy.turns.sink import Sink
 from proxy.upstream.lease import Lease
 
 
@@ -66,13 +65,8 @@ class Relay:
         return said
 
     async def _write(self, events: list[Event]) -> None:
-        if self.sink.wants_json or not events:
-            return
-        try:
-            async with asyncio.timeout(self.timeouts.write_seconds):
-                await self.sink.write(events)
-        except TimeoutError as error:
-            raise CallerGone("the caller takes nothing") from error
+        if events and not self.sink.wants_json:
+            await self.sink.write(events)
 
     async def _next(self) -> list[Event]:
         """The next batch. In the meantime a streaming caller is shown that the line is alive."""

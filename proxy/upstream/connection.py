@@ -7,7 +7,7 @@ from collections.abc import Callable
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from proxy.config import Pool as Limits
+from proxy.config import Settings
 from proxy.core.events import Event, Kind, NotAnEvent, sniff, unnamed
 from proxy.core.heads import Head
 from proxy.core.lanes import Lane, Lanes, OutOfPlace, State, Whose
@@ -25,6 +25,7 @@ _HIGH_WATER = 1_048_576
 # The same where other turns share the socket: a caller that is slower than this loses its turn, not theirs.
 _OVERFLOW = 16 * _HIGH_WATER
 _TOO_BIG = 1009
+_OF_CREATES = (Fault.CONNECTION_LIMIT, Fault.OVERSIZE)
 # How far the wall clock may run ahead of the monotonic one before the machine is taken to have slept, in seconds.
 _SLEPT = 2.0
 # How long, and how many bytes, an abandoned answer may take to its end before its lane is given up.
@@ -45,7 +46,7 @@ class Connection:
         host: Host,
         lanes: Lanes,
         *,
-        limits: Limits,
+        settings: Settings,
         expires: float,
         tasks: Tasks,
         on_end: Callable[["Connection", list[Head], Whole], None],
@@ -58,7 +59,8 @@ class Connection:
         self.fault: TurnFault | None = None
         self.asked = False
         """Whether a made-up id was sent here."""
-        self._limits = limits
+        self._limits = settings.pool
+        self._write_seconds = settings.timeouts.write_seconds
         self._socket = socket
         self._tasks = tasks
         self._on_end = on_end
@@ -68,7 +70,7 @@ class Connection:
         self._taken = asyncio.Event()
         self._heard = 0
         self._heard_at = _clocks()
-        tasks.start(self._read(), "connection reader")
+        self._reader = tasks.start(self._read(), "connection reader")
 
     @property
     def open(self) -> bool:
@@ -108,22 +110,30 @@ class Connection:
         self._reason = reason
         self._end(TurnFault(Fault.LINE_LOST, f"the connection was closed: {reason.value}"))
 
+    async def closed(self) -> None:
+        """Wait until the socket is closed."""
+        await self._socket.close()
+        await asyncio.wait([self._reader])
+
     async def write(self, lease: Lease, frame: bytes, probe: bytes | None) -> None:
         """Write a create, and a probe ahead of it."""
-        if lease.fault:
-            raise lease.fault
+        if lease.fault or self.fault:
+            # Whatever ended the line, this create was not written.
+            raise TurnFault(Fault.LINE_LOST, str(lease.fault or self.fault))
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
-        doubtful = self._doubtful()
+        if self._doubtful():
+            self._tasks.start(self._confirm(self._limits.pong_seconds), "doubtful line")
         lease.begin()
         self.asked |= probe is not None
         try:
-            for message in (probe, frame) if probe else (frame,):
-                await self._socket.send(message, text=True)
+            async with asyncio.timeout(self._write_seconds):
+                for message in (probe, frame) if probe else (frame,):
+                    await self._socket.send(message, text=True)
         except ConnectionClosed as error:
             self._lose(error)
-        if doubtful:
-            self._tasks.start(self._confirm(self._limits.pong_seconds), "doubtful line")
+        except TimeoutError:
+            self._end(TurnFault(Fault.LINE_LOST, f"the upstream took nothing for {self._write_seconds:g} s"))
 
     def taken(self) -> None:
         """A turn took what had arrived."""
@@ -248,12 +258,12 @@ class Connection:
             lease.end(TurnFault(Fault.LINE_LOST, "the caller was too slow for a shared connection"))
 
     def _lose(self, error: ConnectionClosed) -> None:
-        close = error.rcvd or error.sent
-        fault = Fault.OVERSIZE if close is not None and close.code == _TOO_BIG else Fault.LINE_LOST
         if any(lease.probe and not lease.probe.is_set() for lease in self._leases.values()):
             self.host.asked_in_vain()
-        code = f"with code {close.code}" if close else "without a close frame"
-        self._end(TurnFault(fault, f"the line was lost {code}"))
+        close = error.rcvd or error.sent
+        detail = f"the line was lost with code {close.code}" if close else "the line was lost without a close frame"
+        too_big = error.rcvd is not None and error.rcvd.code == _TOO_BIG
+        self._end(TurnFault(Fault.OVERSIZE if too_big else Fault.LINE_LOST, detail))
 
     def _end(self, fault: TurnFault) -> None:
         """The one way out: the fault is kept for the turns that wait, the lanes close, the heads die."""
@@ -261,11 +271,10 @@ class Connection:
             return
         self.fault = fault
         self.lanes.retiring = True
-        lost = TurnFault(Fault.LINE_LOST, fault.detail)
         for lane, lease in self._leases.items():
-            # Past the age limit a create was refused where nothing came yet, and its answer cut off elsewhere.
-            limited = fault.fault is Fault.CONNECTION_LIMIT and lane.state is not State.AWAITED
-            lease.end(lost if limited else fault)
+            # A refusal of creates (age limit, size) is that only where nothing came yet; an answer was cut off.
+            cut_off = fault.fault in _OF_CREATES and lane.state is not State.AWAITED
+            lease.end(TurnFault(Fault.LINE_LOST if cut_off else fault.fault, fault.detail))
         dead = [head for head in [lane.close() for lane in self.lanes] if head]
         self._taken.set()
         self._on_end(self, dead, self._reason)
