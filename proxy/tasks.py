@@ -24,8 +24,8 @@ class Tasks:
         return task
 
     async def close(self) -> None:
-        """Cancel what still runs and wait until it has ended."""
-        tasks = list(self._running)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel what still runs, also what starts meanwhile, and wait until all has ended."""
+        while tasks := list(self._running):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

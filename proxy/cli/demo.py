@@ -56,7 +56,7 @@ class _Plan:
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON instead of the table.")
 def demo(
     *, rounds: int, output_kb: float, latency_ms: float, uplink_mbit: float, model_ms: float, as_json: bool
-) -> int:
+) -> None:
     """Show what Openline gains, emulated on this machine: no key, no network.
 
     A small agent calls tools in rounds and sends its whole, growing history each time: first directly to a simulated
@@ -69,15 +69,18 @@ def demo(
     try:
         comparison = asyncio.run(_both(plan))
     except DemoError as error:
-        click.echo(err=True)
         raise click.ClickException(f"the demo stopped: {error}") from None
+    conclude(comparison, as_json=as_json)
+
+
+def conclude(comparison: Comparison, *, as_json: bool) -> None:
+    """Print the figures; an error if the two runs differ."""
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(comparison)))
     else:
         _show(comparison)
-    if comparison.identical:
-        return 0
-    raise click.ClickException(f"the proxy changed something: {'; '.join(comparison.differences)}")
+    if not comparison.identical:
+        raise click.ClickException(f"the proxy changed something: {'; '.join(comparison.differences)}")
 
 
 async def _both(plan: _Plan) -> Comparison:
@@ -85,7 +88,8 @@ async def _both(plan: _Plan) -> Comparison:
     link, model_seconds = plan.conditions.link, plan.conditions.model_seconds
 
     async def run(name: str, *, proxied: bool) -> Run:
-        return await measure(work, link, model_seconds, Progress(sys.stderr, name, plan.rounds + 1), proxied=proxied)
+        with Progress(sys.stderr, name, plan.rounds + 1) as progress:
+            return await measure(work, link, model_seconds, progress, proxied=proxied)
 
     direct = await run("directly", proxied=False)
     proxied = await run("through Openline", proxied=True)

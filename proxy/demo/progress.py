@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import TextIO
+from typing import Self, TextIO
 
 import click
 
@@ -13,7 +13,7 @@ _PLAIN_STEPS = 4
 
 
 class Progress:
-    """Shows how far one run is. A line is only ever written after a turn, never by a timer."""
+    """Shows how far one run is, while it is entered. Written after each turn, never by a timer."""
 
     def __init__(self, out: TextIO, name: str, turns: int) -> None:
         self._out = out
@@ -23,17 +23,34 @@ class Progress:
         self._redraws = out.isatty() and os.environ.get("TERM") != "dumb"
         self._full, self._empty = _marks(out)
 
+    def __enter__(self) -> Self:
+        """Draw the empty bar."""
+        if self._redraws:
+            self._draw(0, 0)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Leave the bar as it stands and go to the next line."""
+        if self._redraws:
+            click.echo(file=self._out)
+
     def __call__(self, turn: int, up_bytes: int) -> None:
         """`turn` turns are done, and so many bytes went up."""
-        seconds = time.perf_counter() - self._began
         if self._redraws:
-            filled = min(turn * _BAR // self._turns, _BAR)
-            bar = click.style(self._full * filled, fg="green") + self._empty * (_BAR - filled)
-            line = f"{self._name:<18}{bar}  {turn:>3}/{self._turns}  {size(up_bytes):>8} up  {seconds:5.1f} s"
-            click.echo(f"\r{line}\x1b[K", file=self._out, nl=turn == self._turns, color=use_colour(self._out))
+            self._draw(turn, up_bytes)
         elif turn == self._turns or turn % max(1, self._turns // _PLAIN_STEPS) == 0:
-            text = f"{self._name}: turn {turn} of {self._turns}, {size(up_bytes)} up, {seconds:.1f} s"
+            text = f"{self._name}: turn {turn} of {self._turns}, {size(up_bytes)} up, {self._seconds:.1f} s"
             click.echo(text, file=self._out)
+
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    def _draw(self, turn: int, up_bytes: int) -> None:
+        filled = min(turn * _BAR // self._turns, _BAR)
+        bar = click.style(self._full * filled, fg="green") + self._empty * (_BAR - filled)
+        line = f"{self._name:<17}{bar} {turn:>3}/{self._turns}  {size(up_bytes):>8} up  {self._seconds:5.1f} s"
+        click.echo(f"\r{line}\x1b[K", file=self._out, nl=False, color=use_colour(self._out) or None)
 
 
 def use_colour(out: TextIO) -> bool:

@@ -7,9 +7,9 @@ import msgspec
 
 from proxy.demo.measurement import Run
 from proxy.simulator import Link
-from proxy.telemetry.logs import milliseconds, size
+from proxy.telemetry.logs import duration, size
 
-_ROW = "{:<26}{:<20}{:<20}{}"
+_ROW = "{:<26}{:<12}{:<18}{}"
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class Conditions:
     def sentence(self) -> str:
         """One sentence: what was emulated, what was not, and so what the figures show."""
         uplink = f"{self.link.uplink * 8 / 1e6:g} Mbit/s up" if self.link.uplink else "no limit up"
-        model = f"answers after {milliseconds(self.model_seconds)}" if self.model_seconds else "answers at once"
+        model = f"answers after {duration(self.model_seconds)}" if self.model_seconds else "answers at once"
         return (
             f"Emulated: a model that {model} and a link of {self.link.latency * 1e3:g} ms each way and {uplink}, the "
             "same in both runs; not emulated are TCP and TLS handshakes, packet loss, compression on the line, a real "
@@ -91,34 +91,26 @@ def _figures(run: Run, connections: int) -> Figures:
 
 
 def table(comparison: Comparison) -> list[str]:
-    """The table's lines, the heading first."""
+    """The table's lines, the heading first: at most 80 columns, which are two spaces or more apart."""
     one, other = comparison.direct, comparison.proxied
+    per_turn = one.seconds / one.turns, other.seconds / other.turns
     waits = one.first_event_p50_seconds, other.first_event_p50_seconds
-    same = "identical" if comparison.identical else "DIFFERENT"
+    compared = f"{one.turns} prompts and the final answer are identical"
     rows = [
         ("", "directly", "through Openline", ""),
-        ("time", f"{one.seconds:.2f} s", f"{other.seconds:.2f} s", _times(one.seconds, other.seconds)),
-        ("time to first event, p50", milliseconds(waits[0]), milliseconds(waits[1]), _per_turn(comparison)),
-        ("bytes up", size(one.up_bytes), size(other.up_bytes), _fewer(one.up_bytes, other.up_bytes)),
+        ("time", *map(duration, (one.seconds, other.seconds)), f"{one.seconds / other.seconds:.2f} times as fast"),
+        ("time per turn", *map(duration, per_turn), _less(*per_turn)),
+        ("time to first event, p50", *map(duration, waits), _less(*waits)),
+        ("bytes up", size(one.up_bytes), size(other.up_bytes), f"{one.up_bytes / other.up_bytes:.1f} times fewer"),
         ("connections", f"{one.connections} HTTP", f"{other.connections} WebSocket", ""),
         ("turns sent as deltas", f"{one.deltas} of {one.turns}", f"{other.deltas} of {other.turns}", _plain(other)),
-        ("prompts and final answer", "", same, "checked one by one"),
+        ("what the model was given", compared if comparison.identical else "; ".join(comparison.differences), "", ""),
     ]
     return [_ROW.format(*row).rstrip() for row in rows]
 
 
-def _times(direct: float, proxied: float) -> str:
-    saved = direct - proxied
-    return f"{saved:.2f} s saved, {direct / proxied:.2f} times as fast" if saved >= 0 else f"{-saved:.2f} s SLOWER"
-
-
-def _per_turn(comparison: Comparison) -> str:
-    saved = (comparison.direct.seconds - comparison.proxied.seconds) / max(comparison.direct.turns, 1)
-    return f"{milliseconds(abs(saved))} {'saved' if saved >= 0 else 'lost'} per turn on average"
-
-
-def _fewer(direct: int, proxied: int) -> str:
-    return f"{direct / proxied:.1f} times fewer" if direct >= proxied else f"{size(proxied - direct)} MORE"
+def _less(direct: float, proxied: float) -> str:
+    return f"{duration(abs(direct - proxied))} {'less' if direct >= proxied else 'MORE'}"
 
 
 def _plain(figures: Figures) -> str:

@@ -4,10 +4,10 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_WORDS = (
+_VOCABULARY = (
     "return value index cache request stream client token parse buffer result error while await frame header length "
     "socket event response context append update config module import raise finally yield async self None True False"
-).split()
+)
 _RULES = (
     "Work in small steps and read a file before you change it.",
     "Prefer the tools over guesses, and say which file and line a claim rests on.",
@@ -58,10 +58,11 @@ def _tool(name: str, description: str) -> dict[str, object]:
 
 def _output(seed: int, size: int) -> str:
     """Numbered lines of plain text that look like a file."""
-    words = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    words = _VOCABULARY.split()
     lines: list[str] = []
     length = 0
     while length < size:
-        lines.append(f"{len(lines) + 1:5}  {' '.join(words.choices(_WORDS, k=8))}")
+        lines.append(f"{len(lines) + 1:5}  {' '.join(dice.choices(words, k=8))}")
         length += len(lines[-1]) + 1
     return "\n".join(lines)[:size]

@@ -101,11 +101,11 @@ class Openline:
         return Handler(settings, address, fingerprints, turns, self._http, guard, self._report)
 
 
-def _application(handler: Handler) -> web.Application:
+def _application(answer: Handler) -> web.Application:
     @web.middleware
-    async def every_request(request: web.Request, _: Next) -> web.StreamResponse:
+    async def every_request(request: web.Request, handler: Next) -> web.StreamResponse:  # noqa: ARG001 - passed by name
         """No routes: the library would answer by itself what fits none."""
-        return await handler(request)
+        return await answer(request)
 
     application = web.Application(middlewares=[every_request])
     application.on_response_prepare.append(as_said)

@@ -131,14 +131,17 @@ class Handler:
     async def _serve(self, call: _Call) -> None:
         """Answer the request, or say why not."""
         try:
-            if self._draining:
-                raise Refused(Problem.DRAINING)
-            self._guard.check(call.request)
+            self._admit(call.request)
             await self._route(call)
         except Refused as refused:
             call.outcome.end, call.outcome.status = End.ERROR, refused.problem.value[0]
             # Closed, as the body may not have been read.
             await call.sink.answer(refused.problem.answer(refused.detail), call.outcome, close=True)
+
+    def _admit(self, request: web.Request) -> None:
+        if self._draining:
+            raise Refused(Problem.DRAINING)
+        self._guard.check(request)
 
     async def _route(self, call: _Call) -> None:
         """Decide what the request is."""

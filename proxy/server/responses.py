@@ -14,16 +14,17 @@ from proxy.turns.sink import CallerGone
 from proxy.upstream.http import end_to_end
 
 _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-# What the library adds to an answer that lacks it.
+# What the library adds to an answer that lacks it: a caller is to see the upstream's headers, not the library's.
 _ADDED = ("server", "date", "content-type")
+_ADDED_TO_OURS = ("server",)
 
 
 class Reply(web.StreamResponse):
-    """An answer with the headers that were said, and no others: a caller sees the upstream's, not the library's."""
+    """An answer. Of the headers in `unsaid` it has those that it was made with; the library adds none."""
 
-    def __init__(self, status: int, reason: str | None, headers: Mapping[str, str]) -> None:
+    def __init__(self, status: int, reason: str | None, headers: Mapping[str, str], unsaid: Sequence[str]) -> None:
         super().__init__(status=status, reason=reason, headers=headers)
-        self._unsaid = [name for name in _ADDED if name not in self.headers]
+        self._unsaid = [name for name in unsaid if name not in self.headers]
 
     def drop_unsaid(self) -> None:
         """Take out what the library has added meanwhile."""
@@ -35,6 +36,8 @@ async def as_said(_request: web.Request, response: web.StreamResponse) -> None:
     """Runs just before the headers of any answer are written."""
     if isinstance(response, Reply):
         response.drop_unsaid()
+    else:
+        response.headers.pop("Server", None)
 
 
 def labels(outcome: Outcome) -> dict[str, str]:
@@ -46,7 +49,10 @@ def labels(outcome: Outcome) -> dict[str, str]:
 
 
 class HttpSink:
-    """One HTTP request's answer. `wants_json` as the request's `stream` says; a caller may take nothing for `seconds`."""
+    """One HTTP request's answer. `wants_json` as the request's `stream` says.
+
+    A caller that takes nothing for `seconds` counts as gone.
+    """
 
     def __init__(self, request: web.Request, seconds: float) -> None:
         self._request = request
@@ -56,7 +62,8 @@ class HttpSink:
 
     async def begin(self, outcome: Outcome) -> None:
         """Commit to a stream with status 200."""
-        await self._prepare(200, {**_STREAM_HEADERS, "x-request-id": outcome.id, **labels(outcome)})
+        headers = {**_STREAM_HEADERS, "x-request-id": outcome.id, **labels(outcome)}
+        await self._start(Reply(200, None, headers, _ADDED_TO_OURS))
 
     async def write(self, events: Sequence[Event]) -> None:
         """All events in one write."""
@@ -74,7 +81,10 @@ class HttpSink:
     async def answer(self, answer: Answer, outcome: Outcome, *, close: bool = False) -> None:
         """A complete answer. The request id is the upstream's where it gave one."""
         headers = {"x-request-id": outcome.id, **answer.headers, **labels(outcome)}
-        await self._prepare(answer.status, {**headers, "content-length": str(len(answer.body))}, close=close)
+        reply = Reply(answer.status, None, {**headers, "content-length": str(len(answer.body))}, _ADDED_TO_OURS)
+        if close:
+            reply.force_close()
+        await self._start(reply)
         if self._request.method != "HEAD":
             await self._write(answer.body)
         await self.end()
@@ -85,7 +95,7 @@ class HttpSink:
             headers = CIMultiDict(end_to_end((_text(name), _text(value)) for name, value in response.raw_headers))
             headers.setdefault("x-request-id", outcome.id)
             headers.update(labels(outcome))
-            await self._prepare(response.status, headers, response.reason)
+            await self._start(Reply(response.status, response.reason, headers, _ADDED))
             try:
                 async for chunk in response.content.iter_any():
                     await self._write(chunk)
@@ -106,13 +116,9 @@ class HttpSink:
         if isinstance(self._request.transport, asyncio.WriteTransport):
             self._request.transport.abort()
 
-    async def _prepare(
-        self, status: int, headers: Mapping[str, str], reason: str | None = None, *, close: bool = False
-    ) -> None:
-        self.response = Reply(status, reason, headers)
-        if close:
-            self.response.force_close()
-        await self._within(self.response.prepare(self._request))
+    async def _start(self, reply: Reply) -> None:
+        self.response = reply
+        await self._within(reply.prepare(self._request))
 
     async def _write(self, data: bytes) -> None:
         if self.response:

@@ -5,6 +5,8 @@ from proxy.turns.outcome import End, Outcome
 
 _LONGEST_PATH = 80
 _LONGEST_FAULT = 160
+# Ends that are worth a word.
+_ENDS = {End.SHORT: "ended short", End.ERROR: "error", End.CUT: "cut", End.HUNG_UP: "caller hung up"}
 _SUSPECT = "CONTEXT SUSPECT: the host may have lost this conversation; no more deltas go to it"
 
 
@@ -21,8 +23,8 @@ def turn_line(outcome: Outcome) -> str:
     parts.append(_times(outcome))
     if outcome.input_tokens:
         parts.append(_tokens(outcome))
-    if outcome.end not in (End.COMPLETED, End.PASSED):
-        parts.append(outcome.end.value.replace("_", " "))
+    if outcome.end in _ENDS:
+        parts.append(_ENDS[outcome.end])
     if outcome.replays:
         parts.append(f"{outcome.replays} replayed")
     parts += (f"[{printable(fault, _LONGEST_FAULT)}]" for fault in outcome.faults)

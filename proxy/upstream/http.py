@@ -74,8 +74,7 @@ class PlainHttp:
 
     async def open(self, request: HttpRequest) -> aiohttp.ClientResponse:
         """Send the request on; the response is ready to be read. Raises aiohttp.ClientError, TimeoutError."""
-        headers = CIMultiDict(end_to_end(request.headers))
-        headers.add("Via", self._marker)
+        headers = _spelt_alike([*end_to_end(request.headers), ("Via", self._marker)])
         # From memory in pieces: a large body in one write would hold up all other turns.
         data = io.BytesIO(request.body) if isinstance(request.body, bytes) else request.body
         return await self._session.request(
@@ -89,8 +88,15 @@ class PlainHttp:
     def _url(self, raw_path: str) -> URL:
         """The target byte for byte: taken as one path, as the library would drop an empty query."""
         scheme, netloc = self._origin.scheme, self._origin.netloc
-        target = self._address.http(raw_path).removeprefix(f"{scheme}://{netloc}")
-        return URL.build(scheme=scheme, authority=netloc, path=target, encoded=True)
+        target = self._address.http(raw_path).partition("://")[2].removeprefix(netloc)
+        path = target if target.startswith("/") else f"/{target}"
+        return URL.build(scheme=scheme, authority=netloc, path=path, encoded=True)
+
+
+def _spelt_alike(pairs: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+    """A name that comes again is spelt as at first: of `Via` beside `via` the library would keep the last alone."""
+    first: dict[str, str] = {}
+    return CIMultiDict((first.setdefault(name.lower(), name), value) for name, value in pairs)
 
 
 class _NoCookies(aiohttp.DummyCookieJar):

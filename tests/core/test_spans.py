@@ -1,4 +1,4 @@
-"""Spans are exactly the values that the standard library's parser sees; what two parsers may read differently is none."""
+"""Spans are exactly the values that another parser sees; what two parsers may read differently is refused."""
 
 import json
 from random import Random

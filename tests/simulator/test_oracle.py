@@ -1,6 +1,7 @@
 """The default model: a function of the prompt, steered by directives."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ from tests.simulator.wire import TOOL
 CUSTOM = {"type": "custom", "name": "run"}
 
 
-def ask(text: str, after: list[dict[str, Any]] | None = None, **settings: object) -> Answer:
+def ask(said: str, after: Sequence[dict[str, Any]] = (), /, **settings: object) -> Answer:
     """The oracle's answer to a user message, with these items after it."""
-    items = [{"role": "user", "content": text}, *(after or [])]
+    items = [{"role": "user", "content": said}, *after]
     body = {"model": "m", **settings}
     return Oracle().answer(render(body, items), body, items)
 
@@ -25,9 +26,9 @@ def kinds(answer: Answer) -> list[object]:
 
 def test_another_prompt_gets_another_answer() -> None:
     """Text, call ids, item ids and encrypted content depend on the prompt, and on nothing else."""
-    fields = {"tools": [TOOL], "include": ["reasoning.encrypted_content"]}
-    for text in ("[[rounds=0]]", "[[rounds=1]]"):
-        one, same, other = ask(text, **fields), ask(text, **fields), ask(text, **fields, temperature=1)
+    fields: dict[str, Any] = {"tools": [TOOL], "include": ["reasoning.encrypted_content"]}
+    for said in ("[[rounds=0]]", "[[rounds=1]]"):
+        one, same, other = ask(said, **fields), ask(said, **fields), ask(said, **fields, temperature=1)
         assert one == same
         for mine, foreign in zip(one.output, other.output, strict=True):
             assert mine["id"] != foreign["id"]

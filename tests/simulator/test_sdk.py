@@ -65,10 +65,8 @@ async def test_websocket_mode(client: openai.AsyncOpenAI) -> None:
     """The SDK's own connection: a warm-up, a turn, a continuation, an error."""
     async with client.responses.connect() as connection:
         previous: str | None = None
-        for fields in ({"generate": False}, {}, {}):
-            await connection.send(
-                {"type": "response.create", "model": "m", "input": "hi", "previous_response_id": previous, **fields}  # type: ignore[typeddict-item]
-            )
+        for generate in (False, True, True):
+            await connection.response.create(model="m", input="hi", previous_response_id=previous, generate=generate)
             async for event in connection:
                 if event.type == "response.completed":
                     previous = event.response.id
@@ -86,9 +84,7 @@ async def test_errors_become_the_sdks_exceptions(client: openai.AsyncOpenAI, run
     with pytest.raises(openai.NotFoundError):
         await client.responses.retrieve("resp_x")
     with pytest.raises(openai.AuthenticationError):
-        await client.with_options(api_key="").responses.create(
-            model="m", input="x", extra_headers={"Authorization": "Bearer "}
-        )
+        await client.responses.create(model="m", input="x", extra_headers={"Authorization": "Basic x"})
     assert len(running.sim.journal) == 1
 
 

@@ -1,6 +1,7 @@
 """The simulator as a whole: start, close, change, wait."""
 
 import re
+import time
 from dataclasses import replace
 
 import aiohttp
@@ -61,7 +62,7 @@ async def test_connections_are_dropped(running: Running) -> None:
 
 async def test_only_faults_of_now_strike_now(running: Running) -> None:
     """Any other place has to wait for its request."""
-    with pytest.raises(ValueError, match="struck|strikes"):
+    with pytest.raises(ValueError, match="only a fault of the place 'now' strikes at once"):
         await running.sim.strike(Fault("abort"))
 
 
@@ -80,11 +81,11 @@ async def test_the_link_is_emulated_for_upgrades_and_creates(start: Start) -> No
     """A round trip for the upgrade, and one for each create."""
     running = await start(link=Link(latency=0.02), think_seconds=0.01, event_seconds=0.001)
     socket = await running.socket()
-    begun = running.http.loop.time()
+    begun = time.monotonic()
     assert (await socket.turn(input="x"))["type"] == "response.completed"
-    assert running.http.loop.time() - begun >= 0.05
+    assert time.monotonic() - begun >= 0.05
     assert (await running.create(input="x"))[0] == 200
-    assert running.http.loop.time() - begun >= 0.1
+    assert time.monotonic() - begun >= 0.1
 
 
 async def test_waiting_has_a_limit() -> None:

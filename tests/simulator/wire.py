@@ -1,6 +1,7 @@
 """Raw clients of the simulator: aiohttp for HTTP, websockets for sockets, so that no code of ours judges itself."""
 
 import asyncio
+import io
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -98,7 +99,8 @@ class Running:
     ) -> tuple[int, Any]:
         """Status and JSON of a call; `body` goes as JSON unless it is bytes."""
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        async with self.http.request(method, self.root + path, data=data, headers=headers) as answer:
+        stream = io.BytesIO(data) if data and len(data) > 1_000_000 else data  # aiohttp warns of large bytes
+        async with self.http.request(method, self.root + path, data=stream, headers=headers) as answer:
             text = await answer.read()
             return answer.status, json.loads(text) if text else {}
 

@@ -149,7 +149,7 @@ def event(kind: str, **fields: object) -> bytes:
 
 def created(name: str = "resp_1", parent: str | None = None) -> bytes:
     """The first event of a response."""
-    response = {"id": name, "previous_response_id": parent, "status": "in_progress", "output": []}
+    response: dict[str, object] = {"id": name, "previous_response_id": parent, "status": "in_progress", "output": []}
     return event("response.created", response=response, sequence_number=0)
 
 
