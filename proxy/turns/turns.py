@@ -76,7 +76,7 @@ class Turns:
             self._release(turn)
 
     def _choose(self, turn: Turn) -> None:
-        """Find the longest live head and lease its lane, with no await in between."""
+        """Find the longest live head among the lines that are open, and lease its lane: no await in between."""
         self._pool.sweep()
         self._memory.choose(turn)
         if isinstance(turn.continuation, Delta):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State as SocketState
 
 from proxy.config import Settings
 from proxy.core.events import Event, Kind, NotAnEvent, sniff, unnamed
@@ -74,8 +75,8 @@ class Connection:
 
     @property
     def open(self) -> bool:
-        """Whether turns may still use it."""
-        return self.fault is None
+        """Whether turns may still use it. A close frame is noticed before the socket is gone."""
+        return self.fault is None and self._socket.state is SocketState.OPEN
 
     @property
     def busy(self) -> bool:
@@ -117,9 +118,9 @@ class Connection:
 
     async def write(self, lease: Lease, frame: bytes, probe: bytes | None) -> None:
         """Write a create, and a probe ahead of it."""
-        if lease.fault or self.fault:
+        if lease.fault or not self.open:
             # Whatever ended the line, this create was not written.
-            raise TurnFault(Fault.LINE_LOST, str(lease.fault or self.fault))
+            raise TurnFault(Fault.LINE_LOST, str(lease.fault or "the line is closing"))
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
         if self._doubtful():
@@ -151,7 +152,7 @@ class Connection:
         self._leases.pop(lane, None)
         self.used_at = time.monotonic()
         self._taken.set()
-        if lane.in_flight and self.open:
+        if lane.in_flight and self.fault is None:
             if self.lanes.proven:
                 lane.abandon()
                 self._drains[lane] = 0
@@ -203,12 +204,12 @@ class Connection:
 
     async def _read(self) -> None:
         try:
-            while self.open:
+            while self.fault is None:
                 message = await self._socket.recv()
                 self._heard += 1
                 self._heard_at = _clocks()
                 lease = self._take(sniff(message.encode() if isinstance(message, str) else b"binary"))
-                while lease and lease.waiting > _HIGH_WATER and self.open:
+                while lease and lease.waiting > _HIGH_WATER and self.fault is None:
                     if self.lanes.in_flight > 1:
                         self._shed(lease)
                         break

@@ -145,10 +145,12 @@ class Pool:
         return len(self._numbered)
 
     def sweep(self) -> None:
-        """Rotate the connections that near their age limit; each closes when its turns are done."""
+        """Give up lines that are closing; rotate those that near their age limit, each when its turns are done."""
         now = time.monotonic()
         for connection in list(self._numbered.values()):
-            if now >= connection.expires and not connection.lanes.retiring:
+            if not connection.open:
+                connection.close(Whole.CONNECTION_LOST)
+            elif now >= connection.expires and not connection.lanes.retiring:
                 connection.retire(Whole.ROTATED)
 
     def claim(self, head: Head, *, fork: bool) -> Lease | None:
@@ -184,6 +186,7 @@ class Pool:
 
     def _now(self, key: PoolKey) -> Lease | Move:
         """What can be had at once. A dial is counted as coming: it must follow."""
+        self.sweep()
         own = self._connections.get(key.digest, [])
         others = [one for one in self._numbered.values() if one.key.digest != key.digest]
         move, sight = choose(own, others, Coming(self._coming[key.digest], self._coming.total()), self._limits)
