@@ -99,6 +99,7 @@ class Upstream(Section, frozen=True, kw_only=True):
 
     url: str = "https://api.openai.com/v1"
     verifies_ids: Answer = "auto"
+    lanes: Literal["auto", "on", "off"] = "auto"
     summaries_count: Answer = "auto"
     age_limit_seconds: Seconds = 0.0
     frame_limit_bytes: CountOrZero = 0

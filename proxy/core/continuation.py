@@ -18,6 +18,7 @@ class Delta:
 
     head: Head
     skip: int
+    fork: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def decide(
     if not isinstance(found, Found):
         return Full(found if said_before(request.body) else Whole.FIRST)
     distrust = trust.distrust
-    return Full(distrust) if distrust else Delta(found.head, found.covers)
+    return Full(distrust) if distrust else Delta(found.head, found.covers, found.fork)
 
 
 def context_suspect(head: Head, usage: Usage, settings_size: int) -> bool:

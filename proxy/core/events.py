@@ -53,7 +53,12 @@ class _Typed(msgspec.Struct):
     type: str
 
 
+class _Named(msgspec.Struct):
+    stream_id: str | None = None
+
+
 _typed = msgspec.json.Decoder(_Typed)
+_named = msgspec.json.Decoder(_Named)
 
 
 def sniff(frame: bytes) -> Event:
@@ -105,3 +110,30 @@ def restored(event: Event) -> Event:
         return event
     edit = (field.start + parent.start, field.start + parent.end, b"null")
     return event._replace(frame=splice(frame, [edit]))
+
+
+def lane_name(frame: bytes) -> str | None:
+    """The lane that an event names, None where it names none. Raises NotAnEvent."""
+    try:
+        return _named.decode(frame).stream_id
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise NotAnEvent("a frame with an odd stream_id") from error
+
+
+def unnamed(event: Event, name: str) -> Event:
+    """The event without its lane's name, which the caller knows nothing of. Raises NotAnEvent."""
+    frame = event.frame
+    field = b'"stream_id":"%b"' % name.encode()
+    last = b"," + field + b"}"
+    if frame.endswith(last):
+        return event._replace(frame=frame[: -len(last)] + b"}")
+    after_type = b'{"type":"%b",%b,' % (event.type.encode(), field)
+    if frame.startswith(after_type):
+        kept = len(after_type) - len(field) - 1
+        return event._replace(frame=frame[:kept] + frame[len(after_type) :])
+    try:
+        fields = object_fields(frame)
+    except NotJson as error:
+        raise NotAnEvent(str(error)) from error
+    kept_fields = [frame[key:end] for name, (key, _, end) in fields.items() if name != "stream_id"]
+    return event._replace(frame=b"{" + b",".join(kept_fields) + b"}")

@@ -17,8 +17,15 @@ _AMBIGUOUS = b""
 class Place(Protocol):
     """Where a head lives: a lane of one connection."""
 
+    @property
+    def connection(self) -> int:
+        """The number of the connection."""
+
     def holds(self, head: "Head") -> bool:
         """Whether the connection is open, the lane idle, and `head` its latest."""
+
+    def lends(self, head: "Head") -> bool:
+        """Whether a sibling may fork from `head` while its first child is in flight."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +55,8 @@ class Found:
 
     head: Head
     covers: int
+    fork: bool = False
+    """Whether its lane is taken by a first child, so that this one needs a lane of its own."""
 
 
 class Heads:
@@ -64,10 +73,9 @@ class Heads:
         return len(self._heads)
 
     def add(self, head: Head) -> None:
-        """Make `head` findable. A fingerprint keeps its newest heads that are still of use."""
+        """Make `head` findable. A fingerprint keeps its newest heads; a head that dies is buried."""
         for fingerprint in head.fingerprints:
-            others = tuple(other for other in self._heads.get(fingerprint, ()) if other.live)
-            self._heads[fingerprint] = (*others, head)[-_MOST_ALIKE:]
+            self._heads[fingerprint] = (*self._heads.get(fingerprint, ()), head)[-_MOST_ALIKE:]
             self._graves.pop(fingerprint, None)
 
     def bury(self, head: Head, reason: Whole) -> None:
@@ -93,9 +101,10 @@ class Heads:
         reason = Whole.NO_MATCH
         for covers in range(len(chain) - 2, 0, -1):
             heads = self._heads.get(chain[covers], ())
-            for head in heads:
-                if head.live:
-                    return Found(head, covers)
+            live = next((head for head in heads if head.live), None)
+            lent = live or next((head for head in heads if head.place.lends(head)), None)
+            if lent:
+                return Found(lent, covers, fork=live is None)
             if reason is Whole.NO_MATCH:
                 # A head whose line is gone is buried at once: one that is not live here is being continued.
                 busy = Whole.PARENT_CONTINUED if heads else Whole.NO_MATCH

@@ -42,6 +42,7 @@ class Whole(StrEnum):
     EVICTED = "evicted"
     REJECTED = "rejected"
     NOT_FOUND = "not_found"
+    LANES_REFUSED = "lanes_refused"
 
 
 class Plain(StrEnum):
@@ -83,6 +84,7 @@ MEANINGS: dict[Reason, str] = {
     Whole.EVICTED: "Too many conversations or connections: the least recently used one was given up.",
     Whole.REJECTED: "The continuation before was answered with an error, which makes the upstream forget its parent.",
     Whole.NOT_FOUND: "The upstream no longer knew the response; the full context was sent at once.",
+    Whole.LANES_REFUSED: "The host turned out to know no lanes; the turn was repeated without.",
     Plain.MODE_OFF: '`mode = "off"`, or the header `x-openline-mode: off`.',
     Plain.OBSERVED: '`mode = "observe"`: everything goes over plain HTTP.',
     Plain.SEMANTIC_HEADER: "A header that a socket cannot carry: `Idempotency-Key`, or one that a setting lists.",

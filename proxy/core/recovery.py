@@ -16,6 +16,7 @@ class Fault(StrEnum):
     OVERSIZE = "a frame is larger than the host takes, or than Openline takes"
     NOT_FOUND = "previous_response_not_found for our own delta"
     CONNECTION_LIMIT = "websocket_connection_limit_reached"
+    NO_LANES = "the host knows no stream_id, or has no lane left"
     REJECTED = "the upstream answered the create with an error"
     LINE_LOST = "the line was lost"
     SILENCE = "the upstream said nothing for too long"
@@ -86,6 +87,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Fault.NOT_FOUND, _WRITTEN, Action.REPLAY_HERE),
     Rule(Fault.CONNECTION_LIMIT, _WRITTEN, Action.HTTP, (Fact.REPLAYED,)),
     Rule(Fault.CONNECTION_LIMIT, _WRITTEN, Action.REPLAY_ELSEWHERE),
+    Rule(Fault.NO_LANES, _WRITTEN, Action.REPLAY_ELSEWHERE),
     Rule(Fault.REJECTED, _WRITTEN, Action.ANSWER),
     Rule(Fault.LINE_LOST, _UNSENT, Action.HTTP, (Fact.REPLAYED,)),
     Rule(Fault.LINE_LOST, _UNSENT, Action.REPLAY_ELSEWHERE),

@@ -92,6 +92,21 @@ class Refusal:
         return self.code == "websocket_connection_limit_reached"
 
     @property
+    def no_lanes(self) -> bool:
+        """Whether the error is about the lane: the caller named none."""
+        return (
+            self.lanes_used_up
+            or self.code == "invalid_stream_id"
+            or self.param == "stream_id"
+            or "stream_id" in self.message
+        )
+
+    @property
+    def lanes_used_up(self) -> bool:
+        """Whether the connection has no lane left, though the host knows lanes."""
+        return self.code == "websocket_stream_limit_reached"
+
+    @property
     def body(self) -> bytes:
         """The JSON that plain HTTP would have answered with."""
         return b'{"error":' + self.error + b"}"

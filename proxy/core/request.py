@@ -1,7 +1,7 @@
 """A create request: parsed once, its bytes kept, so that what goes upstream is the caller's own spelling."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -50,7 +50,7 @@ class _Toolset(msgspec.Struct):
 class CreateRequest:
     """A plain stateless create. `items` are the elements of `input`; a string input is one item."""
 
-    body: bytes
+    body: bytes = field(repr=False)
     fields: Mapping[str, Field]
     items: tuple[Span, ...]
     listed: bool
@@ -58,8 +58,8 @@ class CreateRequest:
 
     def value(self, name: str) -> bytes:
         """The field's JSON, empty where it is absent."""
-        field = self.fields.get(name)
-        return self.body[field.start : field.end] if field else b""
+        place = self.fields.get(name)
+        return self.body[place.start : place.end] if place else b""
 
     def raw_items(self) -> list[bytes]:
         """The items' JSON; a string input as the message that it stands for."""
@@ -102,17 +102,19 @@ class CreateRequest:
         except (msgspec.MsgspecError, RecursionError):
             return False
 
-    def frame(self, previous: str | None = None, skip: int = 0) -> bytes:
+    def frame(self, previous: str | None = None, skip: int = 0, lane: str | None = None) -> bytes:
         """The `response.create` frame: all items, or those after the first `skip` continuing from `previous`."""
         pieces = [b'{"type":"response.create"']
+        if lane is not None:
+            pieces.append(b',"stream_id":"%b"' % lane.encode())
         for name, (key, _, end) in self.fields.items():
             if name not in _TRANSPORT_FIELDS:
                 pieces += (b",", self.body[key:end])
         if self.value("stream_options") not in (b"", b"null"):
             pieces.append(b',"stream":true')
         if previous is None:
-            field = self.fields["input"]
-            pieces += (b",", self.body[field.key : field.end], b"}")
+            whole = self.fields["input"]
+            pieces += (b",", self.body[whole.key : whole.end], b"}")
         else:
             new = self.body[self.items[skip].start : self.items[-1].end]
             pieces += (b',"previous_response_id":', msgspec.json.encode(previous), b',"input":[', new, b"]}")
@@ -156,15 +158,15 @@ def _check(body: bytes, fields: Mapping[str, Field]) -> None:
 
 
 def _present(body: bytes, fields: Mapping[str, Field], name: str) -> bool:
-    field = fields.get(name)
-    return field is not None and body[field.start : field.end] != b"null"
+    place = fields.get(name)
+    return place is not None and body[place.start : place.end] != b"null"
 
 
 def _flag(body: bytes, fields: Mapping[str, Field], name: str) -> bool:
-    field = fields.get(name)
-    if field is None:
+    place = fields.get(name)
+    if place is None:
         return False
-    word = body[field.start : field.end]
+    word = body[place.start : place.end]
     if word not in _WORDS:
         raise NotJson(f"{name} is no boolean")
     return bool(_WORDS[word])

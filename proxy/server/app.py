@@ -13,11 +13,13 @@ from aiohttp.typedefs import Handler as Next
 from proxy.config import Settings
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Heads
+from proxy.core.meaning import Rules
 from proxy.server.guard import Guard
 from proxy.server.handler import Handler
 from proxy.server.responses import as_said
 from proxy.turns.outcome import Outcome
-from proxy.turns.turn import Turns
+from proxy.turns.memory import Memory
+from proxy.turns.turns import Turns
 from proxy.upstream.address import Address
 from proxy.upstream.capabilities import Host, capabilities
 from proxy.upstream.dial import dialler
@@ -91,9 +93,10 @@ class Openline:
         host = Host(known, recheck_seconds=settings.pool.recheck_seconds, clock=time.monotonic)
         dial = dialler(settings, address)
         marker = f"1.1 openline-{token_hex(6)}"
-        self._pool = Pool(settings.pool, host, dial, heads)
+        self._pool = Pool(settings, host, dial, heads)
         self._http = PlainHttp(address, settings.timeouts, dial.tls, marker)
-        turns = Turns(settings, fingerprints, heads, host, self._pool, self._http)
+        memory = Memory(Rules(settings.match, known.summaries_count), fingerprints, heads, host)
+        turns = Turns(settings, memory, host, self._pool, self._http)
         guard = Guard(settings, marker)
         return Handler(settings, address, fingerprints, turns, self._http, guard, self._report)
 

@@ -22,7 +22,8 @@ from proxy.server.guard import Guard, Refused
 from proxy.server.responses import HttpSink
 from proxy.turns.outcome import End, Outcome
 from proxy.turns.sink import CallerGone
-from proxy.turns.turn import Turn, Turns
+from proxy.turns.turn import Turn
+from proxy.turns.turns import Turns
 from proxy.upstream.address import SEMANTIC, Address, pool_key
 from proxy.upstream.http import HttpRequest, PlainHttp
 

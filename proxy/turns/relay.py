@@ -1,6 +1,5 @@
-"""The relay: one turn's events from its connection to its caller, all that are ready in one write."""
+"""The relay: one turn's events from its lane to its caller, all that are ready in one write."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,15 +10,15 @@ from proxy.core.events import NAMES_RESPONSE, TERMINAL, Event, Kind, NotAnEvent,
 from proxy.core.recovery import Fault
 from proxy.core.refusal import Refusal, refusal
 from proxy.errors import TurnFault
-from proxy.turns.sink import CallerGone, Sink
-from proxy.upstream.connection import Connection
+from proxy.turns.sink import Sink
+from proxy.upstream.lease import Lease
 
 
 @dataclass(slots=True)
 class Relay:
     """The hot loop. `on_end` runs when the terminal event is there and before the caller gets it."""
 
-    connection: Connection
+    lease: Lease
     sink: Sink
     timeouts: Timeouts
     answer: Answer
@@ -62,20 +61,12 @@ class Relay:
     async def _break_off(self, event: Event, ready: list[Event]) -> Refusal:
         """An error in mid-stream: the turn ends with it."""
         said = refusal(event.frame)
-        if said.connection_limit:
-            await self._write(ready)
-            raise TurnFault(Fault.LINE_LOST, "the host's age limit, in mid-answer")
         await self._write([*ready, said.in_stream(self.sequence + len(ready) + 1)])
         return said
 
     async def _write(self, events: list[Event]) -> None:
-        if self.sink.wants_json or not events:
-            return
-        try:
-            async with asyncio.timeout(self.timeouts.write_seconds):
-                await self.sink.write(events)
-        except TimeoutError as error:
-            raise CallerGone("the caller takes nothing") from error
+        if events and not self.sink.wants_json:
+            await self.sink.write(events)
 
     async def _next(self) -> list[Event]:
         """The next batch. In the meantime a streaming caller is shown that the line is alive."""
@@ -83,7 +74,7 @@ class Relay:
         while True:
             left = silent_until - time.monotonic()
             try:
-                return await self.connection.batch(min(left, self.timeouts.keepalive_seconds))
+                return await self.lease.batch(min(left, self.timeouts.keepalive_seconds))
             except TimeoutError:
                 if time.monotonic() >= silent_until:
                     raise TurnFault(Fault.SILENCE, f"{self.timeouts.silence_seconds:g} s of silence") from None

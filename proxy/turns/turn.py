@@ -1,51 +1,22 @@
-"""A turn: from a parsed request to its outcome, in five steps."""
+"""A turn: one create, however it came, and how far it has come."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from secrets import token_hex
 
-import aiohttp
-import msgspec
-
-from proxy.config import Settings
-from proxy.core import recovery
-from proxy.core.answer import Answer as Said
-from proxy.core.answer import Ending
-from proxy.core.continuation import Continuation, Delta, Full, context_suspect, decide
-from proxy.core.events import Event, Kind, NotAnEvent
-from proxy.core.fingerprint import Fingerprints
-from proxy.core.heads import Head, Heads
-from proxy.core.meaning import Rules
-from proxy.core.reasons import Plain, Route, Whole
-from proxy.core.recovery import Action, Fact, Fault, Phase
-from proxy.core.refusal import refusal
+from proxy.core.continuation import Continuation, Delta, Full
+from proxy.core.heads import Head
+from proxy.core.reasons import Route, Whole
+from proxy.core.recovery import Phase
 from proxy.core.request import CreateRequest
-from proxy.core.scope import scope, settings_size
-from proxy.errors import Answer, Problem, TurnFault
-from proxy.turns.outcome import End, Outcome
-from proxy.turns.relay import Relay
-from proxy.turns.sink import Sink
+from proxy.turns.outcome import Outcome
 from proxy.upstream.address import PoolKey
-from proxy.upstream.capabilities import Host
-from proxy.upstream.connection import Connection
-from proxy.upstream.http import HttpRequest, PlainHttp
-from proxy.upstream.pool import Pool
-
-# The answer to a made-up id needs no model: a host that takes longer is not going to give one.
-_PROBE_SECONDS = 10.0
-_PLAIN_REASONS: Mapping[Fault, Plain] = {
-    Fault.NO_WEBSOCKET: Plain.NO_WEBSOCKET,
-    Fault.DIAL_FAILED: Plain.DIAL_FAILED,
-    Fault.BREAKER_OPEN: Plain.BREAKER_OPEN,
-    Fault.POOL_FULL: Plain.POOL_FULL,
-    Fault.OVERSIZE: Plain.OVERSIZE,
-}
+from proxy.upstream.http import HttpRequest
+from proxy.upstream.lease import Lease
 
 
 @dataclass(slots=True)
 class Turn:
-    """One create and how far it has come."""
+    """What a turn was asked, what it continues, and what it holds."""
 
     request: CreateRequest
     key: PoolKey
@@ -55,10 +26,16 @@ class Turn:
     outcome: Outcome
     began: float = field(default_factory=time.monotonic)
     chain: list[bytes] = field(default_factory=list)
+    """The fingerprints of the history, one per item after the scope's."""
     continuation: Continuation = field(default_factory=lambda: Full(Whole.FIRST))
-    connection: Connection | None = None
+    lease: Lease | None = None
     phase: Phase = Phase.UNSENT
     redialled: bool = False
+
+    @property
+    def continued(self) -> Head | None:
+        """The head that this turn continues, if it continues one."""
+        return self.continuation.head if isinstance(self.continuation, Delta) else None
 
     def go(self, continuation: Continuation) -> None:
         """Take this course; the outcome names it."""
@@ -68,262 +45,3 @@ class Turn:
             self.outcome.route, self.outcome.reason = Route.DELTA, None
         else:
             self.outcome.route, self.outcome.reason = Route.FULL, continuation.reason
-
-
-class Turns:
-    """Runs turns.
-
-    choose ─▶ send ─▶ first event ─▶ relay ─▶ commit
-       ▲        └──────── fault ────────┘
-       └── recovery: the table says what next
-    """
-
-    def __init__(
-        self, settings: Settings, fingerprints: Fingerprints, heads: Heads, host: Host, pool: Pool, http: PlainHttp
-    ) -> None:
-        self._settings = settings
-        self._fingerprints = fingerprints
-        self._heads = heads
-        self._host = host
-        self._pool = pool
-        self._http = http
-        self._rules = Rules(settings.match, host.known.summaries_count)
-
-    async def run(self, turn: Turn, sink: Sink) -> None:
-        """Answer the caller through `sink`. The outcome is filled in on every way out. Raises CallerGone."""
-        if not self._host.has_websocket:
-            await self._over_http(turn, sink, Plain.NO_WEBSOCKET)
-            return
-        try:
-            self._choose(turn)
-            while True:
-                try:
-                    await self._exchange(turn, sink)
-                except TurnFault as fault:
-                    if not await self._recover(turn, sink, fault):
-                        return
-                else:
-                    return
-        finally:
-            self._release(turn)
-
-    def _choose(self, turn: Turn) -> None:
-        """Find the longest live head and lease its connection, with no await in between."""
-        self._pool.sweep()
-        key = turn.key.digest
-        opening = self._fingerprints.digest(scope(turn.request, self._rules, key))
-        turn.chain = self._fingerprints.chain(
-            opening, turn.request.raw_items(), self._rules, lambda name: self._heads.item(key, name)
-        )
-        turn.go(decide(turn.request, turn.chain, self._heads, self._host.trust, forced_full=turn.forced_full))
-        if isinstance(turn.continuation, Delta):
-            head = turn.continuation.head
-            turn.connection = self._pool.claim(head)
-            # While the head is in use, the next turn that would have continued it is told so.
-            self._heads.mark(head.fingerprints, Whole.PARENT_CONTINUED)
-
-    async def _exchange(self, turn: Turn, sink: Sink) -> None:
-        """Send the create, wait for the first event, relay to the end. Raises TurnFault."""
-        connection = turn.connection = turn.connection or await self._pool.lease(turn.key)
-        frame, probe = self._frames(turn, connection)
-        turn.outcome.sent_bytes += len(frame)
-        dead = await connection.send(frame, probe)
-        turn.phase = Phase.WRITTEN
-        if dead:
-            self._heads.bury(dead, Whole.PARENT_CONTINUED)
-        batch = await self._first_events(connection)
-        if batch[0].kind is Kind.ERROR:
-            raise self._refused(turn, batch[0])
-        turn.phase = Phase.STREAMING
-        turn.outcome.first_event_seconds = time.monotonic() - turn.began
-        await self._deliver(turn, sink, connection, batch)
-
-    def _frames(self, turn: Turn, connection: Connection) -> tuple[bytes, bytes | None]:
-        """The create, and the question that an unknown host is asked ahead of it, once a connection."""
-        if isinstance(turn.continuation, Delta):
-            return turn.request.frame(turn.continuation.head.response_id, turn.continuation.skip), None
-        ask = self._host.must_be_asked and not connection.asked and turn.outcome.replays == 0
-        return turn.request.frame(), self._probe(turn) if ask else None
-
-    async def _first_events(self, connection: Connection) -> list[Event]:
-        seconds = self._settings.timeouts.first_event_seconds
-        try:
-            if connection.awaits_probe:
-                await connection.probed(_PROBE_SECONDS)
-            return await connection.batch(seconds)
-        except TimeoutError:
-            raise TurnFault(Fault.SILENCE, f"no event within {seconds:g} s") from None
-
-    @staticmethod
-    def _probe(turn: Turn) -> bytes:
-        """A made-up id: a host that continues it would lose context unseen. `generate: false` makes it cheap."""
-        return (
-            b'{"type":"response.create","model":%b,"previous_response_id":"resp_%b","input":[],"generate":false,"store":false}'
-            % (turn.request.value("model"), token_hex(24).encode())
-        )
-
-    async def _deliver(self, turn: Turn, sink: Sink, connection: Connection, batch: list[Event]) -> None:
-        said = Said()
-        if not sink.wants_json:
-            turn.outcome.status = 200
-            await sink.begin(turn.outcome)
-        relay = Relay(
-            connection, sink, self._settings.timeouts, said, on_end=lambda: self._commit(turn, connection, said)
-        )
-        refused = await relay.run(batch)
-        if refused:
-            turn.outcome.end = End.ERROR
-        if not sink.wants_json:
-            await sink.end()
-        elif refused:
-            await self._answer(turn, sink, Answer(refused.status, refused.body, _json_headers(refused.headers)))
-        else:
-            await self._answer(turn, sink, Answer(200, _response(said), _json_headers({})))
-
-    def _commit(self, turn: Turn, connection: Connection, said: Said) -> None:
-        """The terminal event is there: note the head, free the connection. The caller has not seen the event yet."""
-        ending = said.ending(self._rules)
-        outcome, usage = turn.outcome, ending.usage
-        outcome.end = End.COMPLETED if ending.status == "completed" else End.SHORT
-        outcome.input_tokens, outcome.cached_tokens = usage.input_tokens, usage.cached_tokens
-        outcome.output_tokens, outcome.reasoning_tokens = usage.output_tokens, usage.reasoning_tokens
-        reason = ending.reason or self._reason_for_no_head(turn, ending)
-        if reason:
-            self._heads.mark(turn.chain[-1:], reason)
-        else:
-            self._add_head(turn, connection, said, ending)
-        self._release(turn)
-
-    def _reason_for_no_head(self, turn: Turn, ending: Ending) -> Whole | None:
-        continued = turn.continuation
-        if isinstance(continued, Delta) and context_suspect(continued.head, ending.usage, settings_size(turn.request)):
-            turn.outcome.context_suspect = True
-            self._host.suspected()
-            return Whole.CONTEXT_SUSPECT
-        if turn.request.truncates:
-            return Whole.TRUNCATION
-        return Whole.COMPACTION if turn.request.ends_in_compaction else None
-
-    def _add_head(self, turn: Turn, connection: Connection, said: Said, ending: Ending) -> None:
-        meant = [[self._fingerprints.meant(item) for item in form] for form in ending.spoken]
-        points = {(self._fingerprints.extend(turn.chain[-1], form) or turn.chain[-1:])[-1] for form in meant}
-        stored = ending.stored and self._host.trust.verified
-        head = Head(
-            ending.response_id,
-            tuple(points),
-            turn.key.digest,
-            connection,
-            stored,
-            tokens=ending.usage.input_tokens,
-            settings_size=settings_size(turn.request),
-        )
-        if not connection.commit(head) and not stored:
-            self._heads.mark(points, Whole.CONNECTION_LOST)
-            return
-        self._heads.add(head)
-        if stored:
-            self._heads.remember_items(turn.key.digest, zip(said.ids, meant[0], strict=True))
-
-    def _refused(self, turn: Turn, event: Event) -> TurnFault:
-        """The first event is an error: which fault it is, and what it means for the head that was named."""
-        said = refusal(event.frame)
-        continued = turn.continuation.head if isinstance(turn.continuation, Delta) else None
-        if continued and said.not_found:
-            self._heads.bury(continued, Whole.NOT_FOUND)
-            return TurnFault(Fault.NOT_FOUND, "the upstream no longer knew the response")
-        if said.connection_limit:
-            return TurnFault(Fault.CONNECTION_LIMIT, "the host's age limit")
-        if continued:
-            self._heads.bury(continued, Whole.REJECTED)
-        answer = Answer(said.status, said.body, _json_headers(said.headers))
-        return TurnFault(Fault.REJECTED, f"the upstream answered with {said.status}", answer)
-
-    async def _recover(self, turn: Turn, sink: Sink, fault: TurnFault) -> bool:
-        """Do what the table says. Returns whether the turn goes on."""
-        action = recovery.decide(fault.fault, turn.phase, self._facts(turn, sink))
-        turn.outcome.faults.append(f"{fault.detail}: {action.value}")
-        if action is Action.REDIAL:
-            turn.redialled = True
-            return True
-        if action is Action.REPLAY_HERE:
-            turn.outcome.replays += 1
-            turn.go(Full(Whole.NOT_FOUND))
-            return True
-        self._release(turn)
-        if action is Action.REPLAY_ELSEWHERE:
-            turn.outcome.replays += turn.phase is not Phase.UNSENT
-            turn.go(Full(Whole.ROTATED if fault.fault is Fault.CONNECTION_LIMIT else Whole.CONNECTION_LOST))
-            return True
-        if action is Action.HTTP:
-            await self._over_http(turn, sink, _PLAIN_REASONS.get(fault.fault, Plain.LINE_LOST))
-        else:
-            await self._give_up(turn, sink, fault, action)
-        return False
-
-    def _facts(self, turn: Turn, sink: Sink) -> set[Fact]:
-        holds = {
-            Fact.JSON: sink.wants_json,
-            Fact.STORED: turn.request.stored,
-            Fact.ACTS: turn.request.acts,
-            Fact.UNSENT_ONLY: self._settings.replay == "unsent",
-            Fact.SAY_FAILED: self._settings.after_loss == "failed",
-            Fact.REDIALLED: turn.redialled,
-            Fact.REPLAYED: turn.outcome.replays > 0,
-        }
-        return {fact for fact, is_so in holds.items() if is_so}
-
-    async def _give_up(self, turn: Turn, sink: Sink, fault: TurnFault, action: Action) -> None:
-        turn.outcome.end = End.ERROR
-        if action is Action.ANSWER and fault.answer:
-            await self._answer(turn, sink, fault.answer)
-        elif action is Action.CUT:
-            turn.outcome.end = End.CUT
-            sink.cut()
-        elif action is Action.SAY_FAILED:
-            await sink.write([_failed(fault)])
-            await sink.end()
-        else:
-            problem = Problem.SILENCE if action is Action.GATEWAY_TIMEOUT else Problem.LINE_LOST
-            await self._answer(turn, sink, problem.answer(fault.detail))
-
-    async def _answer(self, turn: Turn, sink: Sink, answer: Answer) -> None:
-        turn.outcome.status = answer.status
-        await sink.answer(answer, turn.outcome)
-
-    async def _over_http(self, turn: Turn, sink: Sink, reason: Plain) -> None:
-        """The caller's own request, over plain HTTP."""
-        outcome = turn.outcome
-        outcome.route, outcome.reason = Route.HTTP, reason
-        outcome.sent_bytes += outcome.request_bytes
-        try:
-            response = await self._http.open(turn.origin)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            outcome.end = End.ERROR
-            await self._answer(turn, sink, Problem.UNREACHABLE.answer(type(error).__name__))
-            return
-        outcome.status = response.status
-        outcome.end = End.PASSED
-        await sink.forward(response, outcome)
-
-    def _release(self, turn: Turn) -> None:
-        """The one place where a lease ends."""
-        connection, turn.connection = turn.connection, None
-        if connection:
-            self._pool.give_back(connection)
-
-
-def _response(said: Said) -> bytes:
-    try:
-        return said.response()
-    except NotAnEvent as error:
-        raise TurnFault(Fault.GARBAGE, str(error)) from error
-
-
-def _json_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    return {"content-type": "application/json", **headers}
-
-
-def _failed(fault: TurnFault) -> Event:
-    error = {"code": "server_error", "message": f"Openline: {fault.detail}"}
-    frame = msgspec.json.encode({"type": "response.failed", "response": {"status": "failed", "error": error}})
-    return Event("response.failed", Kind.ENDED_SHORT, frame)

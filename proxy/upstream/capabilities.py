@@ -20,11 +20,13 @@ class Capabilities:
     frame_limit_bytes: int = 16 * _MIB
     verifies_ids: bool | None = None
     """Whether it refuses response ids that it does not know; None where it must be asked."""
+    lanes: bool = False
+    """Whether one connection carries several ordered streams (`stream_id`)."""
     summaries_count: bool = True
     """Whether a reasoning item's summary matters beside its encrypted_content."""
 
 
-_OPENAI = Capabilities(verifies_ids=True, summaries_count=False)
+_OPENAI = Capabilities(verifies_ids=True, lanes=True, summaries_count=False)
 _TABLE: Mapping[str, Capabilities] = {
     "api.openai.com": _OPENAI,
     "eu.api.openai.com": _OPENAI,
@@ -46,6 +48,8 @@ def capabilities(upstream: Upstream) -> Capabilities:
         known = replace(known, frame_limit_bytes=upstream.frame_limit_bytes)
     if upstream.verifies_ids != "auto":
         known = replace(known, verifies_ids=upstream.verifies_ids == "yes")
+    if upstream.lanes != "auto":
+        known = replace(known, lanes=upstream.lanes == "on")
     if upstream.summaries_count != "auto":
         known = replace(known, summaries_count=upstream.summaries_count == "yes")
     return known
@@ -56,6 +60,8 @@ class Host:
 
     def __init__(self, known: Capabilities, *, recheck_seconds: float, clock: Callable[[], float]) -> None:
         self.known = known
+        self.has_lanes = known.lanes
+        """Whether creates are given a stream_id; False for good once the host refused one."""
         self._verified = known.verifies_ids
         self._suspect = False
         self._in_vain = 0
@@ -92,6 +98,10 @@ class Host:
     def suspected(self) -> None:
         """The host lost a context unseen: no more deltas to it."""
         self._suspect = True
+
+    def refused_lanes(self) -> None:
+        """The host knows no stream_id."""
+        self.has_lanes = False
 
     def refused_websocket(self) -> None:
         """The host has no WebSocket mode, as far as can be seen now."""

@@ -1,17 +1,17 @@
-"""A connection: one upstream WebSocket, its lane, and the reader that is always at it."""
+"""A connection: one upstream WebSocket, its lanes, and the reader that is always at it."""
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State as SocketState
 
-from proxy.config import Pool as Limits
-from proxy.core.events import Event, Kind, NotAnEvent, sniff
+from proxy.config import Settings
+from proxy.core.events import Event, Kind, NotAnEvent, sniff, unnamed
 from proxy.core.heads import Head
-from proxy.core.lanes import Lane, OutOfPlace, State, Whose
+from proxy.core.lanes import Lane, Lanes, OutOfPlace, State, Whose
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.core.refusal import refusal
@@ -19,18 +19,25 @@ from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import PoolKey
 from proxy.upstream.capabilities import Host
+from proxy.upstream.lease import Lease
 
 # Bytes that may wait for a turn to take them before the socket is read no further.
 _HIGH_WATER = 1_048_576
+# The same where other turns share the socket: a caller that is slower than this loses its turn, not theirs.
+_OVERFLOW = 16 * _HIGH_WATER
 _TOO_BIG = 1009
+_OF_CREATES = (Fault.CONNECTION_LIMIT, Fault.OVERSIZE)
 # How far the wall clock may run ahead of the monotonic one before the machine is taken to have slept, in seconds.
 _SLEPT = 2.0
+# How long, and how many bytes, an abandoned answer may take to its end before its lane is given up.
+_DRAIN_SECONDS = 10.0
+_DRAIN_BYTES = 262_144
 
 
 class Connection:
     """One WebSocket. Its reader runs as long as it is open: a close, and any frame, is seen at once.
 
-    socket ─▶ reader ─▶ lane (whose is it?) ─▶ inbox ─▶ the lease that the turn holds
+    socket ─▶ reader ─▶ lanes (whose is it?) ─▶ the lease of the turn that waits for it
     """
 
     def __init__(
@@ -38,101 +45,148 @@ class Connection:
         socket: ClientConnection,
         key: PoolKey,
         host: Host,
+        lanes: Lanes,
         *,
-        limits: Limits,
+        settings: Settings,
         expires: float,
         tasks: Tasks,
-        on_end: Callable[["Connection", Head | None, Whole], None],
+        on_end: Callable[["Connection", list[Head], Whole], None],
     ) -> None:
         self.key = key
         self.host = host
+        self.lanes = lanes
         self.expires = expires
-        self.leased = False
         self.used_at = time.monotonic()
         self.fault: TurnFault | None = None
-        self._limits = limits
+        self.asked = False
+        """Whether a made-up id was sent here."""
+        self._limits = settings.pool
+        self._write_seconds = settings.timeouts.write_seconds
         self._socket = socket
-        self._lane = Lane()
         self._tasks = tasks
         self._on_end = on_end
         self._reason = Whole.CONNECTION_LOST
-        self._inbox: deque[Event] = deque()
-        self._waiting = 0
-        self._arrived = asyncio.Event()
-        self._drained = asyncio.Event()
+        self._leases: dict[Lane, Lease] = {}
+        self._drains: dict[Lane, int] = {}
+        self._taken = asyncio.Event()
         self._heard = 0
-        self._heard_at = self._clocks()
-        self._probe: asyncio.Future[None] | None = None
-        tasks.start(self._read(), "connection reader")
-
-    @staticmethod
-    def _clocks() -> tuple[float, float]:
-        return time.monotonic(), time.time()
+        self._heard_at = _clocks()
+        self._reader = tasks.start(self._read(), "connection reader")
 
     @property
     def open(self) -> bool:
-        """Whether turns may still use it."""
-        return self.fault is None
+        """Whether turns may still use it. A close frame is noticed before the socket is gone."""
+        return self.fault is None and self._socket.state is SocketState.OPEN
 
     @property
-    def has_head(self) -> bool:
-        """Whether a conversation could be continued here."""
-        return self._lane.latest is not None
-
-    def holds(self, head: Head) -> bool:
-        """Whether `head` can be continued here now."""
-        return self.open and not self.leased and self._lane.holds(head)
+    def busy(self) -> bool:
+        """Whether any turn has a part of it."""
+        return self.lanes.in_flight > 0
 
     @property
-    def asked(self) -> bool:
-        """Whether a made-up id was sent here."""
-        return self._probe is not None
+    def spare(self) -> bool:
+        """Whether a turn can start on it without a conversation being given up."""
+        return self.lanes.spare() is not None
 
     @property
-    def awaits_probe(self) -> bool:
-        """Whether the host has not answered the made-up id yet."""
-        return self._probe is not None and not self._probe.done()
+    def occupied(self) -> bool:
+        """Whether a turn can start on it if a conversation is given up."""
+        return self.lanes.oldest() is not None
 
-    async def probed(self, seconds: float) -> None:
-        """Wait until the host has answered the made-up id. Raises TurnFault where it does not."""
-        if self._probe is None:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await asyncio.shield(self._probe)
-        except TimeoutError:
-            self.host.asked_in_vain()
-            self.retire(Whole.CONNECTION_LOST)
-        if self.fault and not self._inbox:
-            raise self.fault
+    def lease(self, lane: Lane) -> Lease:
+        """Give `lane` to a turn."""
+        self.lanes.lease(lane)
+        lease = self._leases[lane] = Lease(self, lane)
+        return lease
 
     def retire(self, reason: Whole) -> None:
-        """Close it; the head that dies with it is buried with this reason."""
+        """Close it once the turns that it has are done; the heads that die with it are buried with this reason."""
+        self._reason = reason
+        self.lanes.retiring = True
+        if not self.busy:
+            self._end(TurnFault(Fault.LINE_LOST, f"the connection was closed: {reason.value}"))
+
+    def close(self, reason: Whole) -> None:
+        """Close it now."""
         self._reason = reason
         self._end(TurnFault(Fault.LINE_LOST, f"the connection was closed: {reason.value}"))
 
-    async def send(self, frame: bytes, probe: bytes | None) -> Head | None:
-        """Write a create (and a probe ahead of it). Returns the head that dies by it. Raises TurnFault."""
-        if self.fault:
-            raise self.fault
+    async def closed(self) -> None:
+        """Wait until the socket is closed."""
+        await self._socket.close()
+        await asyncio.wait([self._reader])
+
+    async def write(self, lease: Lease, frame: bytes, probe: bytes | None) -> None:
+        """Write a create, and a probe ahead of it."""
+        if lease.fault or not self.open:
+            # Whatever ended the line, this create was not written.
+            raise TurnFault(Fault.LINE_LOST, str(lease.fault or "the line is closing"))
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
-        if probe:
-            self._probe = asyncio.get_running_loop().create_future()
-        doubtful = self._doubtful()
-        dead = self._lane.create(*((Whose.PROBE, Whose.TURN) if probe else (Whose.TURN,)))
+        if self._doubtful():
+            self._tasks.start(self._confirm(self._limits.pong_seconds), "doubtful line")
+        lease.begin()
+        self.asked |= probe is not None
         try:
-            for message in (probe, frame) if probe else (frame,):
-                await self._socket.send(message, text=True)
+            async with asyncio.timeout(self._write_seconds):
+                for message in (probe, frame) if probe else (frame,):
+                    await self._socket.send(message, text=True)
         except ConnectionClosed as error:
             self._lose(error)
-        if doubtful:
-            self._tasks.start(self._confirm(self._limits.pong_seconds), "doubtful line")
-        return dead
+        except TimeoutError:
+            self._end(TurnFault(Fault.LINE_LOST, f"the upstream took nothing for {self._write_seconds:g} s"))
+
+    def taken(self) -> None:
+        """A turn took what had arrived."""
+        self._taken.set()
+
+    def give_up_probe(self) -> None:
+        """The host does not answer the made-up id."""
+        self.host.asked_in_vain()
+        self.close(Whole.CONNECTION_LOST)
+
+    def release(self, lease: Lease) -> None:
+        """The turn is done. In mid-answer a lone one's socket is closed, which stops the generation as HTTP would."""
+        lane = lease.lane
+        lane.leased = False
+        self._leases.pop(lane, None)
+        self.used_at = time.monotonic()
+        self._taken.set()
+        if lane.in_flight and self.fault is None:
+            if self.lanes.proven:
+                lane.abandon()
+                self._drains[lane] = 0
+                self._tasks.start(self._drain(lane), "drain")
+            else:
+                self.close(Whole.UNFINISHED)
+        self._retire_when_idle()
+
+    def _retire_when_idle(self) -> None:
+        if self.lanes.retiring and not self.busy:
+            self._end(TurnFault(Fault.LINE_LOST, f"the connection was closed: {self._reason.value}"))
+
+    async def _drain(self, lane: Lane) -> None:
+        """Let an abandoned answer run to its end unseen, or give its lane up."""
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while lane.state is State.DRAINING and self._drains[lane] < _DRAIN_BYTES:
+                    self._taken.clear()
+                    await self._taken.wait()
+        except TimeoutError:
+            pass
+        del self._drains[lane]
+        if lane.state is State.DRAINING:
+            self._quarantine(lane)
+        self._retire_when_idle()
+
+    def _quarantine(self, lane: Lane) -> None:
+        """The lane's name is never used again, its frames are dropped; the connection goes with its other turns."""
+        lane.distrust()
+        self.retire(Whole.UNFINISHED)
 
     def _doubtful(self) -> bool:
         """Whether nothing was heard for long, or the machine slept since: the line may be gone unseen."""
-        (monotonic, wall), (was_monotonic, was_wall) = self._clocks(), self._heard_at
+        (monotonic, wall), (was_monotonic, was_wall) = _clocks(), self._heard_at
         silent = monotonic - was_monotonic
         return silent > self._limits.doubtful_after_seconds or (wall - was_wall) - silent > _SLEPT
 
@@ -148,46 +202,19 @@ class Connection:
         except ConnectionClosed as error:
             self._lose(error)
 
-    async def batch(self, seconds: float) -> list[Event]:
-        """The events that have arrived, at least one. Raises TurnFault: the line's end, TimeoutError: silence."""
-        if not self._inbox:
-            self._arrived.clear()
-            if self.fault:
-                raise self.fault
-            async with asyncio.timeout(seconds):
-                await self._arrived.wait()
-            if not self._inbox:
-                raise self.fault or TurnFault(Fault.LINE_LOST, "the line ended")
-        events = list(self._inbox)
-        self._inbox.clear()
-        self._waiting = 0
-        self._drained.set()
-        return events
-
-    def commit(self, head: Head) -> bool:
-        """The turn that ended here can be continued from `head`: False where the line is gone meanwhile."""
-        if self._lane.state is not State.IDLE:
-            return False
-        self._lane.commit(head)
-        return True
-
-    def give_back(self) -> None:
-        """The lease ended. In mid-answer the socket is closed: that stops the generation, as plain HTTP would."""
-        self.leased = False
-        self.used_at = time.monotonic()
-        if self.open and (self._lane.state is not State.IDLE or self._inbox):
-            self.retire(Whole.UNFINISHED)
-
     async def _read(self) -> None:
         try:
-            while True:
+            while self.fault is None:
                 message = await self._socket.recv()
                 self._heard += 1
-                self._heard_at = self._clocks()
-                self._take(sniff(message.encode() if isinstance(message, str) else b"binary"))
-                while self._waiting > _HIGH_WATER and self.open:
-                    self._drained.clear()
-                    await self._drained.wait()
+                self._heard_at = _clocks()
+                lease = self._take(sniff(message.encode() if isinstance(message, str) else b"binary"))
+                while lease and lease.waiting > _HIGH_WATER and self.fault is None:
+                    if self.lanes.in_flight > 1:
+                        self._shed(lease)
+                        break
+                    self._taken.clear()
+                    await self._taken.wait()
         except ConnectionClosed as error:
             self._lose(error)
         except (OutOfPlace, NotAnEvent, UnicodeError) as error:
@@ -196,37 +223,64 @@ class Connection:
             self._end(TurnFault(Fault.LINE_LOST, "the connection was closed"))
             await self._socket.close()
 
-    def _take(self, event: Event) -> None:
-        if event.kind is Kind.ERROR and self._lane.state is State.IDLE and refusal(event.frame).connection_limit:
+    def _take(self, event: Event) -> Lease | None:
+        """Give an event to whom it belongs. Raises OutOfPlace, NotAnEvent where that cannot be told."""
+        if event.kind is Kind.ERROR and refusal(event.frame).connection_limit:
             self._reason = Whole.ROTATED
-            self._end(TurnFault(Fault.LINE_LOST, "the host's age limit"))
-            return
-        whose = self._lane.take(event)
+            self._end(TurnFault(Fault.CONNECTION_LIMIT, "the host's age limit"))
+            return None
+        was_named = self.lanes.named
+        lane = self.lanes.of(event)
+        if was_named and not self.lanes.named:
+            self.host.refused_lanes()
+        if lane.state is State.IDLE and lane.name is not None:
+            self._quarantine(lane)
+            return None
+        whose = lane.take(event)
+        if whose is Whose.NOBODY:
+            if lane in self._drains:
+                self._drains[lane] += len(event.frame)
+                self._taken.set()
+            return None
+        lease = self._leases.get(lane)
+        if lease is None:
+            raise OutOfPlace(f"{event.type} of a turn that is over")
         if whose is Whose.PROBE:
-            if self._lane.verdict and self._probe and not self._probe.done():
-                self._probe.set_result(None)
-                self.host.asked(self._lane.verdict)
-            return
-        self._inbox.append(event)
-        self._waiting += len(event.frame)
-        self._arrived.set()
+            if lane.verdict and lease.probe and not lease.probe.is_set():
+                lease.probe.set()
+                self.host.asked(lane.verdict)
+            return None
+        lease.deliver(unnamed(event, lane.name) if lane.name is not None else event)
+        return lease
+
+    def _shed(self, lease: Lease) -> None:
+        """A caller that takes far less than its turn brings must not hold up those that share the socket."""
+        if lease.waiting > _OVERFLOW:
+            lease.end(TurnFault(Fault.LINE_LOST, "the caller was too slow for a shared connection"))
 
     def _lose(self, error: ConnectionClosed) -> None:
-        close = error.rcvd or error.sent
-        fault = Fault.OVERSIZE if close is not None and close.code == _TOO_BIG else Fault.LINE_LOST
-        if self.awaits_probe:
+        if any(lease.probe and not lease.probe.is_set() for lease in self._leases.values()):
             self.host.asked_in_vain()
-        code = f"with code {close.code}" if close else "without a close frame"
-        self._end(TurnFault(fault, f"the line was lost {code}"))
+        close = error.rcvd or error.sent
+        detail = f"the line was lost with code {close.code}" if close else "the line was lost without a close frame"
+        too_big = error.rcvd is not None and error.rcvd.code == _TOO_BIG
+        self._end(TurnFault(Fault.OVERSIZE if too_big else Fault.LINE_LOST, detail))
 
     def _end(self, fault: TurnFault) -> None:
-        """The one way out: the fault is kept for the turn that waits, the lane closes, the head dies."""
+        """The one way out: the fault is kept for the turns that wait, the lanes close, the heads die."""
         if self.fault:
             return
         self.fault = fault
-        if self._probe and not self._probe.done():
-            self._probe.set_result(None)
-        self._arrived.set()
-        self._drained.set()
-        self._on_end(self, self._lane.close(), self._reason)
+        self.lanes.retiring = True
+        for lane, lease in self._leases.items():
+            # A refusal of creates (age limit, size) is that only where nothing came yet; an answer was cut off.
+            cut_off = fault.fault in _OF_CREATES and lane.state is not State.AWAITED
+            lease.end(TurnFault(Fault.LINE_LOST if cut_off else fault.fault, fault.detail))
+        dead = [head for head in [lane.close() for lane in self.lanes] if head]
+        self._taken.set()
+        self._on_end(self, dead, self._reason)
         self._tasks.start(self._socket.close(), "connection close")
+
+
+def _clocks() -> tuple[float, float]:
+    return time.monotonic(), time.time()

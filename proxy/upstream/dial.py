@@ -57,6 +57,9 @@ class Dialler:
                 compression="deflate" if self.compression else None,
                 open_timeout=self.seconds,
                 close_timeout=1,
+                # Pings keep middleboxes awake; whether a line is alive is judged by what is heard on it, as pongs are
+                # not seen while a slow caller holds the reader.
+                ping_timeout=None,
                 max_size=_LARGEST_EVENT,
                 ssl=self.tls,
             )
@@ -64,6 +67,9 @@ class Dialler:
             raise _refused(error) from error
         except (OSError, TimeoutError, InvalidHandshake, InvalidProxy, InvalidURI, EOFError) as error:
             raise TurnFault(Fault.DIAL_FAILED, f"{type(error).__name__} while dialling the upstream") from error
+        except ImportError as error:
+            detail = "the environment names a SOCKS proxy, which needs the package python-socks"
+            raise TurnFault(Fault.DIAL_FAILED, detail) from error
 
 
 def _refused(error: InvalidStatus) -> TurnFault:

@@ -10,9 +10,12 @@ from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 import cachetools
+from websockets.asyncio.client import ClientConnection
 
 from proxy.config import Pool as Limits
+from proxy.config import Settings
 from proxy.core.heads import Head, Heads
+from proxy.core.lanes import Lanes
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
@@ -21,6 +24,7 @@ from proxy.upstream.address import PoolKey
 from proxy.upstream.capabilities import Host
 from proxy.upstream.connection import Connection
 from proxy.upstream.dial import Dialler
+from proxy.upstream.lease import Lease
 
 _MOST_BREAKERS = 1_024
 
@@ -28,12 +32,19 @@ _MOST_BREAKERS = 1_024
 class Sight(Protocol):
     """What the choice asks of a connection."""
 
-    leased: bool
     used_at: float
 
     @property
-    def has_head(self) -> bool:
-        """Whether a conversation could be continued there."""
+    def busy(self) -> bool:
+        """Whether any turn has a part of it."""
+
+    @property
+    def spare(self) -> bool:
+        """Whether a turn can start on it without a conversation being given up."""
+
+    @property
+    def occupied(self) -> bool:
+        """Whether a turn can start on it if a conversation is given up."""
 
 
 class Coming(NamedTuple):
@@ -55,131 +66,217 @@ def choose(
 ) -> tuple[Move | None, Sight | None]:
     """The connection for a turn that continues nothing.
 
-    In this order: an idle one that remembers no conversation; a new one; in place of another key's oldest idle one;
-    the oldest idle one of its own, whose conversation is given up.
+    In this order: one with a lane that remembers no conversation; a new one; a new one in place of another key's
+    oldest idle one; the oldest of its own with an idle lane, whose conversation is given up.
 
     Returns:
         (None, connection): use it. (DIAL, None): open one. (DIAL, connection): close that one, open one. (WAIT, None).
     """
-    idle = [one for one in own if not one.leased]
-    spare = [one for one in idle if not one.has_head]
+    spare = [one for one in own if one.spare]
     if spare:
         return None, max(spare, key=lambda one: one.used_at)
     below_own = len(own) + coming.own < limits.max_connections_per_key
     if below_own and len(own) + len(others) + coming.all < limits.max_connections:
         return Move.DIAL, None
-    strangers = [one for one in others if not one.leased]
+    strangers = [one for one in others if not one.busy]
     if below_own and strangers:
         return Move.DIAL, min(strangers, key=lambda one: one.used_at)
-    if idle:
-        return None, min(idle, key=lambda one: one.used_at)
+    occupied = [one for one in own if one.occupied]
+    if occupied:
+        return None, min(occupied, key=lambda one: one.used_at)
     return Move.WAIT, None
 
 
 @dataclass(slots=True)
 class _Breaker:
-    """Stops dialling a pool key for a while after failures in a row; then one dial tries again."""
+    """Stops dialling a pool key for a while after failures in a row; then one dial at a time tries again."""
 
     failures: int = 0
-    closed_at: float = 0.0
+    closed_until: float = 0.0
 
     def check(self, limits: Limits) -> None:
-        if self.failures >= limits.breaker_failures and time.monotonic() < self.closed_at:
-            raise TurnFault(Fault.BREAKER_OPEN, f"dialling failed {self.failures} times")
+        """Let a dial through, or raise TurnFault."""
+        if self.failures < limits.breaker_failures:
+            return
+        if time.monotonic() < self.closed_until:
+            raise TurnFault(Fault.BREAKER_OPEN, f"dialling failed {self.failures} times in a row")
+        self.closed_until = time.monotonic() + limits.breaker_seconds
 
     def failed(self, limits: Limits) -> None:
+        """A dial failed."""
         self.failures += 1
-        self.closed_at = time.monotonic() + limits.breaker_seconds
+        self.closed_until = time.monotonic() + limits.breaker_seconds
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A turn that waits for a lane, or for the right to dial (counted as coming already)."""
+
+    key: PoolKey
+    given: "asyncio.Future[Lease | Move]"
 
 
 class Pool:
-    """All connections of one proxy. One turn per connection; nothing queues behind another's turn."""
+    """All connections of one proxy. Nothing queues behind another's turn: first come, first served, or plain HTTP.
 
-    def __init__(self, limits: Limits, host: Host, dialler: Dialler, heads: Heads) -> None:
-        self._limits = limits
+    lease ─▶ choose ─▶ a lane of an open connection
+                ├────▶ dial
+                └────▶ wait ◀── whatever becomes free is handed over at once
+    """
+
+    def __init__(self, settings: Settings, host: Host, dialler: Dialler, heads: Heads) -> None:
+        self._settings = settings
+        self._limits = settings.pool
         self._host = host
         self._dialler = dialler
         self._heads = heads
         self._tasks = Tasks()
         self._connections: dict[bytes, list[Connection]] = {}
+        self._numbered: dict[int, Connection] = {}
+        self._dialled = 0
         self._coming: Counter[bytes] = Counter()
         self._breakers: cachetools.LRUCache[bytes, _Breaker] = cachetools.LRUCache(_MOST_BREAKERS)
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[_Waiter] = deque()
+        self._closed = False
 
     @property
     def open_connections(self) -> int:
         """How many sockets are open."""
-        return sum(map(len, self._connections.values()))
+        return len(self._numbered)
 
     def sweep(self) -> None:
-        """Close the idle connections that near their age limit."""
+        """Give up lines that are closing; rotate those that near their age limit, each when its turns are done."""
         now = time.monotonic()
-        for connection in self._all():
-            if not connection.leased and now >= connection.expires:
+        for connection in list(self._numbered.values()):
+            if not connection.open:
+                connection.close(Whole.CONNECTION_LOST)
+            elif now >= connection.expires and not connection.lanes.retiring:
                 connection.retire(Whole.ROTATED)
 
-    def claim(self, head: Head) -> Connection | None:
-        """The connection that remembers `head`, leased at once; None where there is none."""
-        for connection in self._connections.get(head.pool_key, ()):
-            if connection.holds(head):
-                connection.leased = True
-                return connection
-        return None
+    def claim(self, head: Head, *, fork: bool) -> Lease | None:
+        """The lane that remembers `head` (or one beside it, for a fork), leased at once; None where there is none."""
+        connection = self._numbered.get(head.place.connection)
+        if connection is None:
+            return None
+        held = connection.lanes.spare() if fork else next((lane for lane in connection.lanes if lane.holds(head)), None)
+        return connection.lease(held) if held else None
 
-    async def lease(self, key: PoolKey) -> Connection:
-        """A connection for a turn that is sent in full, or continues a stored response. Raises TurnFault."""
-        waits_until = time.monotonic() + self._limits.wait_seconds
-        while True:
-            own = self._connections.get(key.digest, [])
-            others = [one for one in self._all() if one.key.digest != key.digest]
-            move, sight = choose(own, others, Coming(self._coming[key.digest], self._coming.total()), self._limits)
-            chosen = next((one for one in (*own, *others) if one is sight), None)
-            if move is Move.WAIT:
-                await self._wait(waits_until)
-            elif move is Move.DIAL:
-                if chosen:
-                    chosen.retire(Whole.EVICTED)
-                return await self._dial(key)
-            elif chosen:
-                chosen.leased = True
-                return chosen
+    async def lease(self, key: PoolKey) -> Lease:
+        """A lane for a turn that is sent in full, or continues a stored response. Raises TurnFault."""
+        given = self._now(key)
+        if given is Move.WAIT:
+            given = await self._wait(key)
+        return given if isinstance(given, Lease) else await self._dial(key)
 
-    def give_back(self, connection: Connection) -> None:
-        """The turn is done with the connection."""
-        connection.give_back()
-        self._wake()
+    def give_back(self, lease: Lease) -> None:
+        """The turn is done with its lane."""
+        connection = self._numbered.get(lease.lane.connection)
+        if connection:
+            connection.release(lease)
+        self._hand_over()
 
     async def close(self) -> None:
         """Close every connection."""
-        for connection in self._all():
-            connection.retire(Whole.CONNECTION_LOST)
+        self._closed = True
+        connections = list(self._numbered.values())
+        for connection in connections:
+            connection.close(Whole.CONNECTION_LOST)
+        await asyncio.gather(*(connection.closed() for connection in connections))
         await self._tasks.close()
 
-    def _all(self) -> list[Connection]:
-        return [one for group in self._connections.values() for one in group]
+    def _now(self, key: PoolKey) -> Lease | Move:
+        """What can be had at once. A dial is counted as coming: it must follow."""
+        self.sweep()
+        own = self._connections.get(key.digest, [])
+        others = [one for one in self._numbered.values() if one.key.digest != key.digest]
+        move, sight = choose(own, others, Coming(self._coming[key.digest], self._coming.total()), self._limits)
+        chosen = next((one for one in (*own, *others) if one is sight), None)
+        if move is Move.DIAL:
+            self._coming[key.digest] += 1
+            if chosen:
+                chosen.retire(Whole.EVICTED)
+            return Move.DIAL
+        lane = chosen and (chosen.lanes.spare() or chosen.lanes.oldest())
+        return chosen.lease(lane) if chosen and lane else Move.WAIT
 
-    async def _dial(self, key: PoolKey) -> Connection:
-        breaker = self._breakers.setdefault(key.digest, _Breaker())
-        breaker.check(self._limits)
-        self._coming[key.digest] += 1
+    async def _wait(self, key: PoolKey) -> Lease | Move:
+        waiter = _Waiter(key, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiter)
         try:
-            socket = await self._dialler.dial(key.headers)
+            async with asyncio.timeout(self._limits.wait_seconds):
+                return await waiter.given
+        except TimeoutError as error:
+            if waiter.given.done() and not waiter.given.cancelled():
+                return waiter.given.result()
+            raise TurnFault(Fault.POOL_FULL, "all connections are busy") from error
+        except asyncio.CancelledError:
+            if waiter.given.done() and not waiter.given.cancelled():
+                self._return(key, waiter.given.result())
+            raise
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+
+    def _return(self, key: PoolKey, given: Lease | Move) -> None:
+        """What was handed over came too late."""
+        if isinstance(given, Lease):
+            self.give_back(given)
+        else:
+            self._coming -= Counter((key.digest,))
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give what is free to those who wait for it, in their order."""
+        waiting, self._waiting = self._waiting, deque()
+        still: list[_Waiter] = []
+        for waiter in waiting:
+            if waiter.given.done():
+                continue
+            given = self._now(waiter.key)
+            if given is Move.WAIT:
+                still.append(waiter)
+            else:
+                waiter.given.set_result(given)
+        self._waiting.extendleft(reversed(still))
+
+    async def _dial(self, key: PoolKey) -> Lease:
+        """Open a connection and lease a lane of it. Its coming is counted already."""
+        breaker = self._breakers.setdefault(key.digest, _Breaker())
+        try:
+            breaker.check(self._limits)
+            return self._opened(key, await self._dialler.dial(key.headers))
         except TurnFault as fault:
             if fault.fault is Fault.DIAL_FAILED:
                 breaker.failed(self._limits)
-            elif fault.fault is Fault.NO_WEBSOCKET:
+            elif fault.fault is not Fault.BREAKER_OPEN:
+                self._breakers.pop(key.digest, None)
+            if fault.fault is Fault.NO_WEBSOCKET:
                 self._host.refused_websocket()
-            self._wake()
             raise
         finally:
             self._coming -= Counter((key.digest,))
+            self._hand_over()
+
+    def _opened(self, key: PoolKey, socket: ClientConnection) -> Lease:
         self._breakers.pop(key.digest, None)
+        self._dialled += 1
         connection = Connection(
-            socket, key, self._host, limits=self._limits, expires=self._expiry(), tasks=self._tasks, on_end=self._ended
+            socket,
+            key,
+            self._host,
+            Lanes(self._dialled, named=self._host.has_lanes),
+            settings=self._settings,
+            expires=self._expiry(),
+            tasks=self._tasks,
+            on_end=self._ended,
         )
-        connection.leased = True
         self._connections.setdefault(key.digest, []).append(connection)
-        return connection
+        self._numbered[self._dialled] = connection
+        lane = connection.lanes.spare()
+        if self._closed or lane is None:
+            connection.close(Whole.CONNECTION_LOST)
+            raise TurnFault(Fault.LINE_LOST, "Openline is closing")
+        return connection.lease(lane)
 
     def _expiry(self) -> float:
         """Rotation is spread, so that sockets opened together are not replaced together."""
@@ -187,31 +284,14 @@ class Pool:
         margin = min(self._limits.min_remaining_seconds, age / 5) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
         return time.monotonic() + age - margin
 
-    async def _wait(self, until: float) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            async with asyncio.timeout(max(0.0, until - time.monotonic())):
-                await turn
-        except TimeoutError as error:
-            raise TurnFault(Fault.POOL_FULL, "all connections are busy") from error
-        finally:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-
-    def _wake(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-
-    def _ended(self, connection: Connection, head: Head | None, reason: Whole) -> None:
+    def _ended(self, connection: Connection, dead: list[Head], reason: Whole) -> None:
+        self._numbered.pop(connection.lanes.connection, None)
         group = self._connections.get(connection.key.digest, [])
         if connection in group:
             group.remove(connection)
         if not group:
             self._connections.pop(connection.key.digest, None)
-        if head and not head.stored:
-            self._heads.bury(head, reason)
-        self._wake()
+        for head in dead:
+            if not head.stored:
+                self._heads.bury(head, reason)
+        self._hand_over()

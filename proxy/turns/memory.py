@@ -1,0 +1,92 @@
+"""The memory: which conversations can be continued from where. It chooses for a turn, and notes what came of it."""
+
+from proxy.core.answer import Answer as Said
+from proxy.core.answer import Ending
+from proxy.core.continuation import context_suspect, decide
+from proxy.core.fingerprint import Fingerprints
+from proxy.core.heads import Head, Heads
+from proxy.core.meaning import Rules
+from proxy.core.reasons import Whole
+from proxy.core.scope import scope, settings_size
+from proxy.turns.outcome import End
+from proxy.turns.turn import Turn
+from proxy.upstream.capabilities import Host
+from proxy.upstream.lease import Lease
+
+
+class Memory:
+    """Fingerprints and response ids of one host's conversations; no text outlives its turn."""
+
+    def __init__(self, rules: Rules, fingerprints: Fingerprints, heads: Heads, host: Host) -> None:
+        self._rules = rules
+        self._fingerprints = fingerprints
+        self._heads = heads
+        self._host = host
+
+    def choose(self, turn: Turn) -> None:
+        """Decide how the turn goes: as a delta from the longest live head of its history, or in full."""
+        key = turn.key.digest
+        opening = self._fingerprints.digest(scope(turn.request, self._rules, key))
+        turn.chain = self._fingerprints.chain(
+            opening, turn.request.raw_items(), self._rules, lambda name: self._heads.item(key, name)
+        )
+        turn.go(decide(turn.request, turn.chain, self._heads, self._host.trust, forced_full=turn.forced_full))
+
+    def note(self, turn: Turn, lease: Lease, said: Said) -> None:
+        """The terminal event is there: note the head, or why there is none, and what the outcome tells of it."""
+        ending = said.ending(self._rules)
+        outcome, usage = turn.outcome, ending.usage
+        outcome.end = End.COMPLETED if ending.status == "completed" else End.SHORT
+        outcome.input_tokens, outcome.cached_tokens = usage.input_tokens, usage.cached_tokens
+        outcome.output_tokens, outcome.reasoning_tokens = usage.output_tokens, usage.reasoning_tokens
+        reason = self._doubt(turn, ending)
+        if reason:
+            self._heads.mark(turn.chain[-1:], reason)
+        else:
+            self._add(turn, lease, said, ending)
+
+    def not_found(self, head: Head) -> None:
+        """The upstream no longer knows `head`."""
+        self._heads.bury(head, Whole.NOT_FOUND)
+
+    def rejected(self, turn: Turn, lease: Lease) -> None:
+        """A continuation was answered with an error: its parent is forgotten, unless it was a fork's."""
+        if lease.dead and lease.dead is turn.continued:
+            self._heads.bury(lease.dead, Whole.REJECTED)
+            lease.dead = None
+
+    def released(self, lease: Lease) -> None:
+        """The turn is over: the head that its lane moved on from can be continued no more, not even by a fork."""
+        if lease.dead and not lease.dead.stored:
+            continued = lease.dead is lease.continuing
+            self._heads.bury(lease.dead, Whole.PARENT_CONTINUED if continued else Whole.EVICTED)
+
+    def _doubt(self, turn: Turn, ending: Ending) -> Whole | None:
+        """Why nothing can be continued from here, if nothing can."""
+        if turn.continued and context_suspect(turn.continued, ending.usage, settings_size(turn.request)):
+            turn.outcome.context_suspect = True
+            self._host.suspected()
+            return Whole.CONTEXT_SUSPECT
+        if turn.request.truncates:
+            return Whole.TRUNCATION
+        return Whole.COMPACTION if turn.request.ends_in_compaction else ending.reason
+
+    def _add(self, turn: Turn, lease: Lease, said: Said, ending: Ending) -> None:
+        meant = [[self._fingerprints.meant(item) for item in form] for form in ending.spoken]
+        points = {(self._fingerprints.extend(turn.chain[-1], form) or turn.chain[-1:])[-1] for form in meant}
+        stored = ending.stored and self._host.trust.verified
+        head = Head(
+            ending.response_id,
+            tuple(points),
+            turn.key.digest,
+            lease.lane,
+            stored,
+            tokens=ending.usage.input_tokens,
+            settings_size=settings_size(turn.request),
+        )
+        if not lease.commit(head) and not stored:
+            self._heads.mark(points, Whole.CONNECTION_LOST)
+            return
+        self._heads.add(head)
+        if stored:
+            self._heads.remember_items(turn.key.digest, zip(said.ids, meant[0], strict=True))

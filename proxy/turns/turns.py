@@ -1,0 +1,249 @@
+"""Turns: each runs in five steps, and the recovery table says what is done when one of them fails."""
+
+import time
+from collections.abc import Mapping
+from secrets import token_hex
+
+import aiohttp
+import msgspec
+
+from proxy.config import Settings
+from proxy.core import recovery
+from proxy.core.answer import Answer as Said
+from proxy.core.continuation import Delta, Full
+from proxy.core.events import Event, Kind, NotAnEvent
+from proxy.core.reasons import Plain, Route, Whole
+from proxy.core.recovery import Action, Fact, Fault, Phase
+from proxy.core.refusal import refusal
+from proxy.errors import Answer, Problem, TurnFault
+from proxy.turns.memory import Memory
+from proxy.turns.outcome import End
+from proxy.turns.relay import Relay
+from proxy.turns.sink import PatientSink, Sink
+from proxy.turns.turn import Turn
+from proxy.upstream.capabilities import Host
+from proxy.upstream.http import PlainHttp
+from proxy.upstream.lease import Lease
+from proxy.upstream.pool import Pool
+
+# The answer to a made-up id needs no model: a host that takes longer is not going to give one.
+_PROBE_SECONDS = 10.0
+_FULL_REASONS: Mapping[Fault, Whole] = {
+    Fault.CONNECTION_LIMIT: Whole.ROTATED,
+    Fault.NO_LANES: Whole.LANES_REFUSED,
+}
+_PLAIN_REASONS: Mapping[Fault, Plain] = {
+    Fault.NO_WEBSOCKET: Plain.NO_WEBSOCKET,
+    Fault.DIAL_FAILED: Plain.DIAL_FAILED,
+    Fault.BREAKER_OPEN: Plain.BREAKER_OPEN,
+    Fault.POOL_FULL: Plain.POOL_FULL,
+    Fault.OVERSIZE: Plain.OVERSIZE,
+}
+
+
+class Turns:
+    """Runs turns.
+
+    choose ─▶ send ─▶ first event ─▶ relay ─▶ note
+       ▲        └──────── fault ────────┘
+       └── recovery: the table says what next
+    """
+
+    def __init__(self, settings: Settings, memory: Memory, host: Host, pool: Pool, http: PlainHttp) -> None:
+        self._settings = settings
+        self._memory = memory
+        self._host = host
+        self._pool = pool
+        self._http = http
+
+    async def run(self, turn: Turn, sink: Sink) -> None:
+        """Answer the caller through `sink`. The outcome is filled in on every way out. Raises CallerGone."""
+        sink = PatientSink(sink, self._settings.timeouts.write_seconds)
+        if not self._host.has_websocket:
+            await self._over_http(turn, sink, Plain.NO_WEBSOCKET)
+            return
+        try:
+            self._choose(turn)
+            while True:
+                try:
+                    await self._exchange(turn, sink)
+                except TurnFault as fault:
+                    if not await self._recover(turn, sink, fault):
+                        return
+                else:
+                    return
+        finally:
+            self._release(turn)
+
+    def _choose(self, turn: Turn) -> None:
+        """Find the longest live head among the lines that are open, and lease its lane: no await in between."""
+        self._pool.sweep()
+        self._memory.choose(turn)
+        if isinstance(turn.continuation, Delta):
+            turn.lease = self._pool.claim(turn.continuation.head, fork=turn.continuation.fork)
+
+    async def _exchange(self, turn: Turn, sink: Sink) -> None:
+        """Send the create, wait for the first event, relay to the end. Raises TurnFault."""
+        lease = turn.lease = turn.lease or await self._pool.lease(turn.key)
+        frame, probe = self._frames(turn, lease)
+        turn.outcome.sent_bytes += len(frame)
+        await lease.send(frame, probe, turn.continued)
+        turn.phase = Phase.WRITTEN
+        batch = await self._first_events(lease)
+        if batch[0].kind is Kind.ERROR:
+            raise self._refused(turn, lease, batch[0])
+        turn.phase = Phase.STREAMING
+        turn.outcome.first_event_seconds = time.monotonic() - turn.began
+        await self._deliver(turn, sink, lease, batch)
+
+    def _frames(self, turn: Turn, lease: Lease) -> tuple[bytes, bytes | None]:
+        """The create, and the question that an unknown host is asked ahead of it, once a connection."""
+        if isinstance(turn.continuation, Delta):
+            return turn.request.frame(turn.continuation.head.response_id, turn.continuation.skip, lease.named), None
+        ask = self._host.must_be_asked and not lease.asked and turn.outcome.replays == 0
+        return turn.request.frame(lane=lease.named), _probe(turn, lease) if ask else None
+
+    async def _first_events(self, lease: Lease) -> list[Event]:
+        seconds = self._settings.timeouts.first_event_seconds
+        try:
+            await lease.probed(_PROBE_SECONDS)
+            return await lease.batch(seconds)
+        except TimeoutError:
+            raise TurnFault(Fault.SILENCE, f"no event within {seconds:g} s") from None
+
+    async def _deliver(self, turn: Turn, sink: Sink, lease: Lease, batch: list[Event]) -> None:
+        said = Said()
+        if not sink.wants_json:
+            turn.outcome.status = 200
+            await sink.begin(turn.outcome)
+
+        def on_end() -> None:
+            self._memory.note(turn, lease, said)
+            self._release(turn)
+
+        refused = await Relay(lease, sink, self._settings.timeouts, said, on_end).run(batch)
+        if refused:
+            turn.outcome.end = End.ERROR
+        if not sink.wants_json:
+            await sink.end()
+        elif refused:
+            await self._answer(turn, sink, Answer(refused.status, refused.body, _json_headers(refused.headers)))
+        else:
+            await self._answer(turn, sink, Answer(200, _response(said), _json_headers({})))
+
+    def _refused(self, turn: Turn, lease: Lease, event: Event) -> TurnFault:
+        """The first event is an error: which fault it is, and what it means for the head that was named."""
+        said = refusal(event.frame)
+        if turn.continued and said.not_found:
+            self._memory.not_found(turn.continued)
+            return TurnFault(Fault.NOT_FOUND, "the upstream no longer knew the response")
+        if lease.named and said.no_lanes:
+            if not said.lanes_used_up:
+                self._host.refused_lanes()
+            lease.spoil(Whole.LANES_REFUSED)
+            return TurnFault(Fault.NO_LANES, "the host took no stream_id")
+        self._memory.rejected(turn, lease)
+        answer = Answer(said.status, said.body, _json_headers(said.headers))
+        return TurnFault(Fault.REJECTED, f"the upstream answered with {said.status}", answer)
+
+    async def _recover(self, turn: Turn, sink: Sink, fault: TurnFault) -> bool:
+        """Do what the table says. Returns whether the turn goes on."""
+        action = recovery.decide(fault.fault, turn.phase, self._facts(turn, sink))
+        turn.outcome.faults.append(f"{fault.detail}: {action.value}")
+        if fault.fault is Fault.GARBAGE and turn.lease:
+            turn.lease.spoil(Whole.CONNECTION_LOST)
+        if action is Action.REDIAL:
+            turn.redialled = True
+            return True
+        if action is Action.REPLAY_HERE:
+            turn.outcome.replays += 1
+            turn.go(Full(Whole.NOT_FOUND))
+            return True
+        self._release(turn)
+        if action is Action.REPLAY_ELSEWHERE:
+            turn.outcome.replays += turn.phase is not Phase.UNSENT
+            turn.go(Full(_FULL_REASONS.get(fault.fault, Whole.CONNECTION_LOST)))
+            return True
+        if action is Action.HTTP:
+            await self._over_http(turn, sink, _PLAIN_REASONS.get(fault.fault, Plain.LINE_LOST))
+        else:
+            await self._give_up(turn, sink, fault, action)
+        return False
+
+    def _facts(self, turn: Turn, sink: Sink) -> set[Fact]:
+        holds = {
+            Fact.JSON: sink.wants_json,
+            Fact.STORED: turn.request.stored,
+            Fact.ACTS: turn.request.acts,
+            Fact.UNSENT_ONLY: self._settings.replay == "unsent",
+            Fact.SAY_FAILED: self._settings.after_loss == "failed",
+            Fact.REDIALLED: turn.redialled,
+            Fact.REPLAYED: turn.outcome.replays > 0,
+        }
+        return {fact for fact, is_so in holds.items() if is_so}
+
+    async def _give_up(self, turn: Turn, sink: Sink, fault: TurnFault, action: Action) -> None:
+        turn.outcome.end = End.ERROR
+        if action is Action.ANSWER and fault.answer:
+            await self._answer(turn, sink, fault.answer)
+        elif action is Action.CUT:
+            turn.outcome.end = End.CUT
+            sink.cut()
+        elif action is Action.SAY_FAILED:
+            await sink.write([_failed(fault)])
+            await sink.end()
+        else:
+            problem = Problem.SILENCE if action is Action.GATEWAY_TIMEOUT else Problem.LINE_LOST
+            await self._answer(turn, sink, problem.answer(fault.detail))
+
+    async def _answer(self, turn: Turn, sink: Sink, answer: Answer) -> None:
+        turn.outcome.status = answer.status
+        await sink.answer(answer, turn.outcome)
+
+    async def _over_http(self, turn: Turn, sink: Sink, reason: Plain) -> None:
+        """The caller's own request, over plain HTTP."""
+        outcome = turn.outcome
+        outcome.route, outcome.reason = Route.HTTP, reason
+        outcome.sent_bytes += outcome.request_bytes
+        try:
+            response = await self._http.open(turn.origin)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            outcome.end = End.ERROR
+            await self._answer(turn, sink, Problem.UNREACHABLE.answer(type(error).__name__))
+            return
+        outcome.status, outcome.end = response.status, End.PASSED
+        await sink.forward(response, outcome)
+
+    def _release(self, turn: Turn) -> None:
+        """The one place where a lease ends."""
+        lease, turn.lease = turn.lease, None
+        if lease:
+            self._memory.released(lease)
+            self._pool.give_back(lease)
+
+
+def _probe(turn: Turn, lease: Lease) -> bytes:
+    """A made-up id: a host that continues it would lose context unseen. `generate: false` makes it cheap."""
+    lane = b'"stream_id":"%b",' % lease.named.encode() if lease.named else b""
+    model, name = turn.request.value("model"), token_hex(24).encode()
+    return (
+        b'{"type":"response.create",%b"model":%b,"previous_response_id":"resp_%b",'
+        b'"input":[],"generate":false,"store":false}' % (lane, model, name)
+    )
+
+
+def _response(said: Said) -> bytes:
+    try:
+        return said.response()
+    except NotAnEvent as error:
+        raise TurnFault(Fault.GARBAGE, str(error)) from error
+
+
+def _json_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    return {"content-type": "application/json", **headers}
+
+
+def _failed(fault: TurnFault) -> Event:
+    error = {"code": "server_error", "message": f"Openline: {fault.detail}"}
+    frame = msgspec.json.encode({"type": "response.failed", "response": {"status": "failed", "error": error}})
+    return Event("response.failed", Kind.ENDED_SHORT, frame)

@@ -1,0 +1,120 @@
+"""A lease: the right to use one lane for one turn, and the events that arrive for it."""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+from proxy.core.events import Event
+from proxy.core.heads import Head
+from proxy.core.lanes import Lane, State, Whose
+from proxy.core.reasons import Whole
+from proxy.errors import TurnFault
+
+
+class Line(Protocol):
+    """What a lease asks of its connection."""
+
+    asked: bool
+
+    async def write(self, lease: "Lease", frame: bytes, probe: bytes | None) -> None:
+        """Write a create (and a probe ahead of it). Raises TurnFault."""
+
+    def taken(self) -> None:
+        """A turn took what had arrived: there is room again."""
+
+    def retire(self, reason: Whole) -> None:
+        """Take no new turns."""
+
+    def give_up_probe(self) -> None:
+        """The host does not answer the probe: the connection is of no use."""
+
+
+class Lease:
+    """Held by a turn from its choice to its end. Nothing of another turn ever reaches it."""
+
+    def __init__(self, line: Line, lane: Lane) -> None:
+        self.lane = lane
+        self.waiting = 0
+        """Bytes that have arrived and were not taken."""
+        self.fault: TurnFault | None = None
+        self.dead: Head | None = None
+        """The head that died when the lane moved on."""
+        self.continuing: Head | None = None
+        self.probe: asyncio.Event | None = None
+        self._line = line
+        self._inbox: deque[Event] = deque()
+        self._arrived = asyncio.Event()
+
+    @property
+    def named(self) -> str | None:
+        """The lane's name, for the create."""
+        return self.lane.name
+
+    @property
+    def asked(self) -> bool:
+        """Whether a made-up id was sent on this connection."""
+        return self._line.asked
+
+    async def send(self, frame: bytes, probe: bytes | None, continuing: Head | None) -> None:
+        """Write the create, which continues `continuing`. Raises TurnFault."""
+        self.continuing = continuing
+        if probe:
+            self.probe = asyncio.Event()
+        await self._line.write(self, frame, probe)
+
+    def begin(self) -> None:
+        """The create is about to be written: the lane moves on."""
+        creates = (Whose.PROBE, Whose.TURN) if self.probe and not self.probe.is_set() else (Whose.TURN,)
+        self.dead = self.lane.create(*creates, continuing=self.continuing) or self.dead
+
+    def spoil(self, reason: Whole) -> None:
+        """The connection is to take no new turns."""
+        self._line.retire(reason)
+
+    async def probed(self, seconds: float) -> None:
+        """Wait until the host has answered the made-up id, if it was asked. Raises TurnFault where it does not."""
+        if self.probe is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self.probe.wait()
+        except TimeoutError:
+            self._line.give_up_probe()
+        if self.fault and not self._inbox:
+            raise self.fault
+
+    async def batch(self, seconds: float) -> list[Event]:
+        """The events that have arrived, at least one. Raises TurnFault: the line's end, TimeoutError: silence."""
+        if not self._inbox:
+            self._arrived.clear()
+            if self.fault:
+                raise self.fault
+            async with asyncio.timeout(seconds):
+                await self._arrived.wait()
+            if not self._inbox and self.fault:
+                raise self.fault
+        events = list(self._inbox)
+        self._inbox.clear()
+        self.waiting = 0
+        self._line.taken()
+        return events
+
+    def commit(self, head: Head) -> bool:
+        """The turn that ended here can be continued from `head`: False where the line is gone meanwhile."""
+        if self.lane.state is not State.IDLE:
+            return False
+        self.lane.commit(head)
+        return True
+
+    def deliver(self, event: Event) -> None:
+        """An event of this turn arrived."""
+        self._inbox.append(event)
+        self.waiting += len(event.frame)
+        self._arrived.set()
+
+    def end(self, fault: TurnFault) -> None:
+        """Nothing more will come."""
+        self.fault = self.fault or fault
+        self._arrived.set()
+        if self.probe:
+            self.probe.set()
