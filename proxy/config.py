@@ -13,6 +13,7 @@ import msgspec
 Mode = Literal["on", "observe", "off"]
 Match = Literal["strict", "faithful", "relaxed"]
 Answer = Literal["auto", "yes", "no"]
+Lanes = Literal["auto", "on", "off"]
 
 _YEAR = 31_536_000.0  # no wait of ours is longer; an upper bound makes a slip, or `inf`, an error at the start
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=_YEAR)]
@@ -99,7 +100,7 @@ class Upstream(Section, frozen=True, kw_only=True):
 
     url: str = "https://api.openai.com/v1"
     verifies_ids: Answer = "auto"
-    lanes: Literal["auto", "on", "off"] = "auto"
+    lanes: Lanes = "auto"
     summaries_count: Answer = "auto"
     age_limit_seconds: Seconds = 0.0
     frame_limit_bytes: CountOrZero = 0
@@ -142,6 +143,7 @@ class Heads(Section, frozen=True, kw_only=True):
 
     max_count: Count = 20_000
     max_age_seconds: SomeSeconds = 86_400.0
+    survive_restarts: bool = True
 
 
 class Timeouts(Section, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ FLAGS = MappingProxyType(
         "upstream.url": "--upstream",
         "mode": "--mode",
         "match": "--match",
+        "upstream.lanes": "--lanes",
         "verbose": "--verbose",
     }
 )

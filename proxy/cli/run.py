@@ -14,7 +14,7 @@ import click
 from proxy import __version__
 from proxy.cli import occupant
 from proxy.cli.output import Output
-from proxy.config import Match, Mode, Settings
+from proxy.config import Lanes, Match, Mode, Settings
 from proxy.server.app import Openline
 from proxy.settings_sources import ConfigError, Loaded, leaves, load
 from proxy.tasks import Tasks
@@ -56,8 +56,13 @@ class _Signals:
 @click.option("--port", type=click.IntRange(0, 65_535), help="Short for --listen 127.0.0.1:PORT; 0: any free one.")
 @click.option("--upstream", metavar="URL", help="The API.  [default: https://api.openai.com/v1]")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The settings file, TOML.")
-@click.option("--mode", type=click.Choice(get_args(Mode)), help="Send deltas, only say what could be one, or neither.")
+@click.option(
+    "--mode", type=click.Choice(get_args(Mode)), help="Deltas over WebSockets, or everything over plain HTTP."
+)
 @click.option("--match", type=click.Choice(get_args(Match)), help="When two items are the same.  [default: faithful]")
+@click.option(
+    "--lanes", type=click.Choice(get_args(Lanes)), help="Several conversations on one connection.  [default: auto]"
+)
 @click.option("-v", "--verbose", is_flag=True, default=None, help="Say which settings are not the defaults, and why.")
 def run(
     *,
@@ -67,6 +72,7 @@ def run(
     config: Path | None,
     mode: str | None,
     match: str | None,
+    lanes: str | None,
     verbose: bool | None,
 ) -> int:
     """Run the proxy in the foreground.
@@ -78,6 +84,7 @@ def run(
     if port is not None:
         listen = f"127.0.0.1:{port}"
     flags = {"listen": listen, "upstream.url": upstream, "mode": mode, "match": match, "verbose": verbose}
+    flags["upstream.lanes"] = lanes
     try:
         loaded = load({k: v for k, v in flags.items() if v is not None}, os.environ, config=config)
     except ConfigError as error:

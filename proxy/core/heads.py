@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cachetools
 
@@ -57,6 +57,37 @@ class Found:
     covers: int
     fork: bool = False
     """Whether its lane is taken by a first child, so that this one needs a lane of its own."""
+
+
+class StoredHead(NamedTuple):
+    """A stored head as it outlives the process."""
+
+    fingerprint: bytes
+    response_id: str
+    tokens: int
+    settings_size: int
+
+
+class StoredItem(NamedTuple):
+    """What the item with this id means, for one pool key."""
+
+    pool_key: bytes
+    id: str
+    meaning: bytes
+
+
+class Nowhere:
+    """The place of a head whose connection belonged to an earlier process."""
+
+    connection = 0
+
+    def holds(self, head: Head) -> bool:  # noqa: ARG002 - as every place
+        """Never."""
+        return False
+
+    def lends(self, head: Head) -> bool:  # noqa: ARG002 - as every place
+        """Never."""
+        return False
 
 
 class Heads:
@@ -121,3 +152,31 @@ class Heads:
     def item(self, pool_key: bytes, name: str) -> bytes | None:
         """What the stored item with this id means, where that is known without doubt."""
         return self._stored_items.get((pool_key, name)) or None
+
+    def stored(self) -> tuple[list[StoredHead], list[StoredItem]]:
+        """What outlives the process: the stored heads, and what the items of stored responses mean."""
+        heads = [
+            StoredHead(fingerprint, head.response_id, head.tokens, head.settings_size)
+            for fingerprint, group in self._heads.items()
+            for head in group
+            if head.stored
+        ]
+        return heads, [StoredItem(*key, meant) for key, meant in self._stored_items.items()]
+
+    def restore(self, heads: Iterable[StoredHead], items: Iterable[StoredItem]) -> None:
+        """Take in what an earlier process kept."""
+        for kept in heads:
+            place = Nowhere()
+            self.add(
+                Head(
+                    kept.response_id,
+                    (kept.fingerprint,),
+                    b"",
+                    place,
+                    stored=True,
+                    tokens=kept.tokens,
+                    settings_size=kept.settings_size,
+                )
+            )
+        for item in items:
+            self._stored_items[item.pool_key, item.id] = item.meaning

@@ -36,7 +36,7 @@ _HEADER_NAME = re.compile(r"[a-z0-9-]+")
 _UNTOLD = "The upstream answered with an error."
 # "Previous response with id 'resp_1' not found." and its like: the response itself is missing, and nothing of it.
 _NOT_FOUND = re.compile(
-    r"\bprevious[ _]response(?:[ _]id)?(?: with)?(?: id)?[ :=]*[\"'`]?[\w.-]*[\"'`]? "
+    r"(?:^|[:.!] )(?:the )?previous[ _]response(?:[ _]id)?(?: with)?(?: id)?[ :=]*[\"'`]?[\w.-]*[\"'`]? "
     r"(?:is |was |could |can)?not (?:be )?found",
     re.IGNORECASE,
 )

@@ -72,5 +72,5 @@ def _setting(raw: bytes) -> Json:
 
 
 def settings_size(request: CreateRequest) -> int:
-    """The bytes of everything outside `input`: what a turn's token count has beside its items."""
+    """The bytes of all values outside `input`: what a turn's token count has beside its items."""
     return sum(field.end - field.start for name, field in request.fields.items() if name != "input")

@@ -50,7 +50,7 @@ async def converse(base_url: str, task: Task, silence: float) -> Conversation:
         try:
             answer = await agent.run()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise DemoError(f"turn {len(agent.waits) + 1}: {type(error).__name__}: {error}") from error
+            raise DemoError(f"turn {agent.turn}: {type(error).__name__}: {error}") from error
         return Conversation(answer, tuple(agent.waits), time.perf_counter() - began, len(opened))
 
 
@@ -59,6 +59,7 @@ class _Agent:
 
     def __init__(self, session: aiohttp.ClientSession, url: str, task: Task) -> None:
         self.waits: list[float] = []
+        self.turn = 0
         self._session = session
         self._url = url
         self._task = task
@@ -79,6 +80,7 @@ class _Agent:
         body = msgspec.json.encode({**self._task.settings, "input": history})
         headers = {"Authorization": "Bearer none", "Content-Type": "application/json"}
         stream = bytearray()
+        self.turn += 1
         began = time.perf_counter()
         async with self._session.post(self._url, data=body, headers=headers) as response:
             first = True
@@ -88,8 +90,8 @@ class _Agent:
                     first = False
                 stream += chunk
         if response.status != 200:
-            raise DemoError(f"turn {len(self.waits)}: HTTP {response.status}: {stream[:500].decode(errors='replace')}")
-        return _output(bytes(stream), len(self.waits))
+            raise DemoError(f"turn {self.turn}: HTTP {response.status}: {stream[:500].decode(errors='replace')}")
+        return _output(bytes(stream), self.turn)
 
 
 def _output(stream: bytes, turn: int) -> list[Item]:

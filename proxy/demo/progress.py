@@ -21,6 +21,7 @@ class Progress:
         self._turns = turns
         self._began = time.perf_counter()
         self._redraws = out.isatty() and os.environ.get("TERM") != "dumb"
+        self._coloured = use_colour(out)
         self._full, self._empty = _marks(out)
 
     def __enter__(self) -> Self:
@@ -48,9 +49,10 @@ class Progress:
 
     def _draw(self, turn: int, up_bytes: int) -> None:
         filled = min(turn * _BAR // self._turns, _BAR)
-        bar = click.style(self._full * filled, fg="green") + self._empty * (_BAR - filled)
+        done = self._full * filled
+        bar = (click.style(done, fg="green") if self._coloured else done) + self._empty * (_BAR - filled)
         line = f"{self._name:<17}{bar} {turn:>3}/{self._turns}  {size(up_bytes):>8} up  {self._seconds:5.1f} s"
-        click.echo(f"\r{line}\x1b[K", file=self._out, nl=False, color=use_colour(self._out) or None)
+        click.echo(f"\r{line}\x1b[K", file=self._out, nl=False, color=True)  # keep the control code
 
 
 def use_colour(out: TextIO) -> bool:

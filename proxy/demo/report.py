@@ -98,7 +98,7 @@ def table(comparison: Comparison) -> list[str]:
     compared = f"{one.turns} prompts and the final answer: identical"
     rows = [
         ("", "directly", "through Openline", ""),
-        ("time", *map(duration, (one.seconds, other.seconds)), _pace(one.seconds / other.seconds)),
+        ("time", *map(duration, (one.seconds, other.seconds)), _pace(one.seconds, other.seconds)),
         ("time per turn", *map(duration, per_turn), _less(*per_turn)),
         ("time to first event, p50", *map(duration, waits), _less(*waits)),
         ("bytes up", size(one.up_bytes), size(other.up_bytes), _fewer(one.up_bytes, other.up_bytes)),
@@ -109,8 +109,8 @@ def table(comparison: Comparison) -> list[str]:
     return [_ROW.format(*row).rstrip() for row in rows]
 
 
-def _pace(ratio: float) -> str:
-    return f"{ratio:.2f} times as fast{'' if ratio >= 1 else ': SLOWER'}"
+def _pace(direct: float, proxied: float) -> str:
+    return f"{direct / proxied:.2f} times as fast" if direct >= proxied else f"{proxied / direct:.2f} times SLOWER"
 
 
 def _fewer(direct: int, proxied: int) -> str:

@@ -1,5 +1,6 @@
 """The composition root: the one place that builds the objects and wires them."""
 
+import asyncio
 import logging
 import socket
 import time
@@ -17,8 +18,10 @@ from proxy.core.meaning import Rules
 from proxy.server.guard import Guard
 from proxy.server.handler import Handler
 from proxy.server.responses import as_said
+from proxy.state import State, state_file
+from proxy.tasks import Tasks
+from proxy.turns.memory import Keyed, Memory
 from proxy.turns.outcome import Outcome
-from proxy.turns.memory import Memory
 from proxy.turns.turns import Turns
 from proxy.upstream.address import Address
 from proxy.upstream.capabilities import Host, capabilities
@@ -27,6 +30,8 @@ from proxy.upstream.http import LARGEST_HEADER, MOST_HEADERS, PlainHttp
 from proxy.upstream.pool import Pool
 
 _CLOSE_SECONDS = 1.0
+_SAVE_SECONDS = 30.0
+_LOG = logging.getLogger("openline.server")
 
 
 class Openline:
@@ -43,6 +48,10 @@ class Openline:
         self._runner: web.AppRunner | None = None
         self._pool: Pool | None = None
         self._http: PlainHttp | None = None
+        self._heads: Heads | None = None
+        self._tasks = Tasks()
+        self._file = state_file(settings)
+        self._state = State()
 
     @property
     def running(self) -> int:
@@ -51,6 +60,7 @@ class Openline:
 
     async def start(self, *, sock: socket.socket | None = None) -> str:
         """Listen where the settings say, or on `sock`. Returns the base URL for callers. Raises OSError."""
+        self._state = self._file.load() if self._file else State()
         self._handler = self._wire()
         runner = self._runner = web.AppRunner(
             _application(self._handler),
@@ -67,6 +77,7 @@ class Openline:
         settings = self._settings
         site = web.SockSite(runner, sock) if sock else web.TCPSite(runner, settings.listen_host, settings.listen_port)
         await site.start()
+        self._tasks.start(self._keep(), "state file")
         bound = runner.addresses[0]
         return f"http://{'[' + bound[0] + ']' if ':' in bound[0] else bound[0]}:{bound[1]}/v1"
 
@@ -77,28 +88,51 @@ class Openline:
 
     async def close(self) -> None:
         """End whatever still runs and close every socket."""
+        await self._tasks.close()
         if self._runner:
             await self._runner.cleanup()
+        await self._save()
         if self._pool:
             await self._pool.close()
         if self._http:
             await self._http.close()
 
+    async def _keep(self) -> None:
+        """Save what is stored now and then: a crash forgets little, and what is forgotten is sent in full."""
+        while self._file:
+            await asyncio.sleep(_SAVE_SECONDS)
+            await self._save()
+
+    async def _save(self) -> None:
+        if self._file is None or self._heads is None:
+            return
+        heads, items = self._heads.stored()
+        if (heads, items) == (self._state.heads, self._state.items):
+            return
+        self._state = State(self._state.key, heads, items)
+        try:
+            await asyncio.to_thread(self._file.save, self._state)
+        except OSError as error:
+            _LOG.warning("the state file %s cannot be written: %s", self._file.path, error.strerror)
+
     def _wire(self) -> Handler:
         settings = self._settings
         address = Address(settings.upstream.url)
-        fingerprints = Fingerprints(token_bytes(32))
-        heads = Heads(most=settings.heads.max_count, max_age=settings.heads.max_age_seconds, clock=time.monotonic)
+        heads = self._heads = Heads(
+            most=settings.heads.max_count, max_age=settings.heads.max_age_seconds, clock=time.monotonic
+        )
         known = capabilities(settings.upstream)
         host = Host(known, recheck_seconds=settings.pool.recheck_seconds, clock=time.monotonic)
         dial = dialler(settings, address)
         marker = f"1.1 openline-{token_hex(6)}"
         self._pool = Pool(settings, host, dial, heads)
         self._http = PlainHttp(address, settings.timeouts, dial.tls, marker)
-        memory = Memory(Rules(settings.match, known.summaries_count), fingerprints, heads, host)
+        keyed = Keyed(passing=Fingerprints(token_bytes(32)), stored=Fingerprints(self._state.key))
+        heads.restore(self._state.heads, self._state.items)
+        memory = Memory(Rules(settings.match, known.summaries_count), keyed, heads, host)
         turns = Turns(settings, memory, host, self._pool, self._http)
         guard = Guard(settings, marker)
-        return Handler(settings, address, fingerprints, turns, self._http, guard, self._report)
+        return Handler(settings, address, keyed.stored, turns, self._http, guard, self._report)
 
 
 def _application(answer: Handler) -> web.Application:

@@ -1,5 +1,7 @@
 """The memory: which conversations can be continued from where. It chooses for a turn, and notes what came of it."""
 
+from dataclasses import dataclass
+
 from proxy.core.answer import Answer as Said
 from proxy.core.answer import Ending
 from proxy.core.continuation import context_suspect, decide
@@ -14,20 +16,32 @@ from proxy.upstream.capabilities import Host
 from proxy.upstream.lease import Lease
 
 
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """Fingerprints under the process's key for what dies with it, under the installation's for what is stored."""
+
+    passing: Fingerprints
+    stored: Fingerprints
+
+    def of(self, turn: Turn) -> Fingerprints:
+        """Those of a turn's history."""
+        return self.stored if turn.request.stored else self.passing
+
+
 class Memory:
     """Fingerprints and response ids of one host's conversations; no text outlives its turn."""
 
-    def __init__(self, rules: Rules, fingerprints: Fingerprints, heads: Heads, host: Host) -> None:
+    def __init__(self, rules: Rules, keyed: Keyed, heads: Heads, host: Host) -> None:
         self._rules = rules
-        self._fingerprints = fingerprints
+        self._keyed = keyed
         self._heads = heads
         self._host = host
 
     def choose(self, turn: Turn) -> None:
         """Decide how the turn goes: as a delta from the longest live head of its history, or in full."""
-        key = turn.key.digest
-        opening = self._fingerprints.digest(scope(turn.request, self._rules, key))
-        turn.chain = self._fingerprints.chain(
+        key, fingerprints = turn.key.digest, self._keyed.of(turn)
+        opening = fingerprints.digest(scope(turn.request, self._rules, key))
+        turn.chain = fingerprints.chain(
             opening, turn.request.raw_items(), self._rules, lambda name: self._heads.item(key, name)
         )
         turn.go(decide(turn.request, turn.chain, self._heads, self._host.trust, forced_full=turn.forced_full))
@@ -72,8 +86,9 @@ class Memory:
         return Whole.COMPACTION if turn.request.ends_in_compaction else ending.reason
 
     def _add(self, turn: Turn, lease: Lease, said: Said, ending: Ending) -> None:
-        meant = [[self._fingerprints.meant(item) for item in form] for form in ending.spoken]
-        points = {(self._fingerprints.extend(turn.chain[-1], form) or turn.chain[-1:])[-1] for form in meant}
+        fingerprints = self._keyed.of(turn)
+        meant = [[fingerprints.meant(item) for item in form] for form in ending.spoken]
+        points = {(fingerprints.extend(turn.chain[-1], form) or turn.chain[-1:])[-1] for form in meant}
         stored = ending.stored and self._host.trust.verified
         head = Head(
             ending.response_id,

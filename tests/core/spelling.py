@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import NoReturn, TypeAlias
 
@@ -73,14 +74,18 @@ def _character(character: str, random: Random) -> str:
     return character if character not in '"\\' and character >= " " else _SHORT.get(character, escaped)
 
 
-class Number(str):
-    """A number as its text: 1, 1.0 and 1e0 are three."""
+@dataclass(frozen=True)
+class Number:
+    """A number as its text: 1, 1.0 and 1e0 are three, and none is a string."""
 
-    __slots__ = ()
+    text: str
 
 
-class Pairs(list[tuple[str, object]]):
-    """An object with its keys as they came, twice or not."""
+@dataclass(frozen=True)
+class Pairs:
+    """An object with its keys as they came, twice or not; no list equals it."""
+
+    members: list[tuple[str, object]]
 
 
 def _refuse(name: str) -> NoReturn:

@@ -164,7 +164,8 @@ def test_events_that_say_nothing_of_items_do_not_matter() -> None:
 
 def test_an_empty_final_output_leaves_the_streamed_form() -> None:
     """Where `response.completed` has an empty, null or no output, what was streamed counts."""
-    for final in ([], None):
+    nothing: tuple[object, ...] = ([], None)
+    for final in nothing:
         assert forms(streamed([REASONING, CALL], ended(output=final)).ending(FAITHFUL)) == {meant(REASONING, CALL)}
     absent = b'{"type":"response.completed","response":{"id":"resp_1","status":"completed"}}'
     assert forms(streamed([CALL], absent).ending(FAITHFUL)) == {meant(CALL)}

@@ -120,7 +120,9 @@ def test_another_key_makes_other_fingerprints() -> None:
 def test_parts_count_with_their_lengths() -> None:
     """Moving a byte from one part to the next gives another digest, and so does an empty part."""
     prints = Fingerprints(KEY)
-    digests = {prints.digest(*parts) for parts in ([b"ab", b"c"], [b"a", b"bc"], [b"abc"], [b"abc", b""], [b"", b"abc"], [])}
+    digests = {
+        prints.digest(*parts) for parts in ([b"ab", b"c"], [b"a", b"bc"], [b"abc"], [b"abc", b""], [b"", b"abc"], [])
+    }
     assert len(digests) == 6
     assert {len(digest) for digest in digests} == {SIZE}
 

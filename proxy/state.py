@@ -1,0 +1,74 @@
+"""The state file: stored heads that outlive the process. Fingerprints and ids only, readable by its owner alone."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_bytes, token_hex
+
+import msgpack
+import msgspec
+import platformdirs
+
+from proxy.config import Settings
+from proxy.core.heads import StoredHead, StoredItem
+
+_VERSION = 1
+_KEY_SIZE = 32
+
+
+class _Content(msgspec.Struct):
+    version: int
+    key: bytes
+    heads: list[tuple[bytes, str, int, int]]
+    items: list[tuple[bytes, str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one installation knows of stored responses, and the key that its fingerprints were made with."""
+
+    key: bytes = field(default_factory=lambda: token_bytes(_KEY_SIZE), repr=False)
+    heads: Sequence[StoredHead] = ()
+    items: Sequence[StoredItem] = ()
+
+
+class StateFile:
+    """One file per listening address, so that two proxies never share one. Damaged or foreign: as if it were not."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> State:
+        """What was saved last, or a new key and nothing."""
+        try:
+            content = msgspec.msgpack.decode(self.path.read_bytes(), type=_Content)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            return State()
+        if content.version != _VERSION or len(content.key) != _KEY_SIZE:
+            return State()
+        return State(
+            content.key,
+            [StoredHead(*entry) for entry in content.heads],
+            [StoredItem(*entry) for entry in content.items],
+        )
+
+    def save(self, state: State) -> None:
+        """Replace the file as a whole. Raises OSError."""
+        content = {"version": _VERSION, "key": state.key, "heads": list(state.heads), "items": list(state.items)}
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = self.path.with_name(f"{self.path.name}.{token_hex(4)}")
+        try:
+            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - a mode is needed
+                file.write(msgpack.packb(content))
+            draft.replace(self.path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def state_file(settings: Settings) -> StateFile | None:
+    """Where this proxy keeps its state; none on a port that is another one at the next start."""
+    if not settings.heads.survive_restarts or settings.listen_port == 0:
+        return None
+    host = settings.listen_host.replace(":", "_")
+    return StateFile(platformdirs.user_state_path("openline") / f"heads-{host}-{settings.listen_port}.msgpack")

@@ -1,0 +1,225 @@
+"""Events: told apart as a full parser would, framed so that any SSE parser gives the JSON back, restored in one place."""
+
+import json
+import re
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from openai._streaming import SSEDecoder
+
+from proxy.core.events import NAMES_RESPONSE, TERMINAL, Event, Kind, NotAnEvent, restored, sniff, sse
+from tests.core.spelling import Object, Pairs, exact, objects, randoms, spell, texts
+
+KINDS = {
+    "response.created": Kind.NAMES_CHAIN,
+    "response.in_progress": Kind.NAMES_CHAIN,
+    "response.queued": Kind.NAMES_CHAIN,
+    "response.output_item.added": Kind.ITEM_ADDED,
+    "response.output_item.done": Kind.ITEM_DONE,
+    "response.completed": Kind.COMPLETED,
+    "response.failed": Kind.ENDED_SHORT,
+    "response.incomplete": Kind.ENDED_SHORT,
+    "error": Kind.ERROR,
+}
+names = st.one_of(st.sampled_from([*KINDS, "response.output_text.delta", "x" * 99, "x" * 100, "", "\n"]), texts)
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> bytes:
+    """Any event, its type first, last or in between, with more of that name further in."""
+    rest = draw(objects)
+    rest.pop("type", None)
+    nested: Object = draw(st.sampled_from([{}, {"item": {"type": "message"}}, {"a": [{"type": "error"}]}]))
+    event: Object = {**rest, **nested, "type": draw(names)}
+    order = draw(st.permutations(list(event)))
+    event = {key: event[key] for key in order}
+    if draw(st.booleans()):
+        return json.dumps(event, separators=(",", ":"), ensure_ascii=draw(st.booleans())).encode()
+    return spell(event, draw(randoms)).encode()
+
+
+# ---- sniffing
+
+
+@given(frames())
+@example(b'{"type":"response.completed"}')
+@example(b'{"type":"response.com\\u0070leted","type2":"error"}')
+@example(b'{"item":{"type":"error"},"type":"response.completed"}')
+@example(b'{"type":"\\"}","x":"error"}')
+def test_sniffing_agrees_with_a_full_parse(frame: bytes) -> None:
+    """The type is the one that another parser finds, wherever and however it is written; the frame stays as it is."""
+    name = json.loads(frame)["type"]
+    assert sniff(frame) == Event(name, KINDS.get(name, Kind.PASS), frame)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"binary",
+        b"{}",
+        b"[]",
+        b"null",
+        b'"response.completed"',
+        b'{"type":null}',
+        b'{"type":1}',
+        b'{"item":{"type":"error"}}',
+        b'{"Type":"error"}',
+        b'{"type":"err',
+        b' {"type":"error"',
+        b'{"type": "error"} x',
+        b'{"type":"\xff"}',
+        b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b',"type":"error"}',
+        b'\xef\xbb\xbf{"type":"error"}',
+    ],
+)
+def test_a_frame_without_a_type_is_no_event(frame: bytes) -> None:
+    """What is no JSON object with a type is told."""
+    with pytest.raises(NotAnEvent):
+        sniff(frame)
+
+
+def test_every_kind_is_told() -> None:
+    """The types that mean something to a turn, and the rest, which passes."""
+    for name, kind in KINDS.items():
+        assert sniff(b'{"type":"%b"}' % name.encode()).kind is kind
+    assert sniff(b'{"type":"response.from_the_future"}').kind is Kind.PASS
+    assert {Kind.COMPLETED, Kind.ENDED_SHORT} == TERMINAL
+    assert TERMINAL | {Kind.NAMES_CHAIN} == NAMES_RESPONSE
+
+
+# ---- framing
+
+
+def parsed(stream: bytes) -> Iterator[tuple[str, str]]:
+    """An event stream as the WHATWG's specification reads it: (event type, data) of each event dispatched."""
+    name, data = "", ""
+    lines = re.split("\r\n|\n|\r", stream.decode().removeprefix("\ufeff"))
+    for line in lines[:-1]:
+        field, colon, value = line.partition(":")
+        value = value.removeprefix(" ") if colon else ""
+        if not line:
+            if data:
+                yield name or "message", data.removesuffix("\n")
+            name, data = "", ""
+        elif field == "event":
+            name = value
+        elif field == "data":
+            data += value + "\n"
+
+
+@given(st.lists(frames(), min_size=1, max_size=3))
+@example([b'{"type":"a",\n"b":\r\n1,\r"c":2}'])
+@example(['{"type":"a","b":"\u2028\u2029\x85\x0b\x0c\x1c\x7f\ufeff"}'.replace("\x0b\x0c\x1c", "").encode()])
+@example([b'{"type":"two\\nlines"}', b'{"type":" blank first"}', b'{"type":"response.completed"}'])
+def test_any_sse_parser_gives_the_event_back(given_frames: list[bytes]) -> None:
+    """Name and JSON of each event are what the frame said, whatever white space and characters it holds."""
+    events = [sniff(frame) for frame in given_frames]
+    found = list(parsed(b"".join(map(sse, events))))
+    assert [exact(data.encode()) for _, data in found] == [exact(frame) for frame in given_frames]
+    for event, (name, _) in zip(events, found, strict=True):
+        assert name == ("message" if {"\n", "\r"} & set(event.type) else event.type or "message")
+
+
+@given(st.lists(frames(), min_size=1, max_size=3), st.integers(1, 40))
+def test_the_openai_sdk_gives_the_event_back(given_frames: list[bytes], size: int) -> None:
+    """The same with the parser that callers use, the stream cut into pieces anywhere."""
+    stream = b"".join(sse(sniff(frame)) for frame in given_frames)
+    pieces = (stream[at : at + size] for at in range(0, len(stream), size))
+    found = list(SSEDecoder().iter_bytes(pieces))
+    assert [exact(event.data.encode()) for event in found] == [exact(frame) for frame in given_frames]
+
+
+def test_an_event_is_framed_as_the_api_frames_it() -> None:
+    """`event: TYPE`, `data: FRAME`, an empty line; a frame without line ends byte for byte."""
+    frame = '{"type":"response.output_text.delta","delta":"é\u2028 \\n"}'.encode()
+    assert sse(sniff(frame)) == b"event: response.output_text.delta\ndata: " + frame + b"\n\n"
+
+
+def test_line_ends_between_tokens_become_blanks() -> None:
+    """The length of a pretty-printed frame stays; no line of it is lost."""
+    frame = b'{\r\n "type": "error",\n\r "code": null\n}'
+    assert sse(sniff(frame)) == b'event: error\ndata: {   "type": "error",   "code": null }\n\n'
+
+
+# ---- restoring
+
+_MARK = 123456789123456789
+_PARENTS = ['"resp_1"', "null", '"a \\" , \\u0031"', '{"id":"x"}', "7"]
+_DECOYS: list[Object] = [
+    {},
+    {"metadata": {"previous_response_id": "resp_1"}},
+    {"tools": [{"type": "function", "parameters": {"properties": {"previous_response_id": {"type": "string"}}}}]},
+    {"instructions": '"previous_response_id":"resp_1"', "output": [{"previous_response_id": "resp_1"}]},
+]
+
+
+@given(
+    st.sampled_from([name for name, kind in KINDS.items() if kind in NAMES_RESPONSE]),
+    st.sampled_from(_DECOYS),
+    objects,
+    st.sampled_from(_PARENTS),
+    randoms,
+    st.data(),
+)
+def test_only_the_parent_is_restored(
+    name: str, decoy: Object, more: Object, parent: str, random: Random, data: st.DataObject
+) -> None:
+    """`response.previous_response_id` becomes null; no other byte of the frame changes, wherever that key stands."""
+    inner: Object = {"id": "resp_2", "previous_response_id": _MARK, **decoy, "more": more}
+    inner = {key: inner[key] for key in data.draw(st.permutations(list(inner)))}
+    outer: Object = {"type": name, "response": inner, "previous_response_id": "outer", "sequence_number": 4, "x": more}
+    outer = {key: outer[key] for key in data.draw(st.permutations(list(outer)))}
+    text = spell(outer, random)
+    event = sniff(text.replace(str(_MARK), parent).encode())
+    assert restored(event) == event._replace(frame=text.replace(str(_MARK), "null").encode())
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"type":"response.created","response":{"id":"resp_1"}}',
+        b'{"type":"response.created","response":{"metadata":{"previous_response_id":"resp_1"}}}',
+        b'{"type":"response.completed","response":{}}',
+        b'{"type":"response.failed"}',
+        b'{"type":"response.completed","previous_response_id":"resp_1"}',
+        b'{"type":"response.output_item.done","response":{"previous_response_id":"resp_1"}}',
+        b'{"type":"response.output_text.delta","response":',
+        b'{"type":"error","response":{"previous_response_id":"resp_1"}}',
+    ],
+)
+def test_what_names_no_parent_stays_as_it_is(frame: bytes) -> None:
+    """Without that key in a response there is nothing to restore; other events are not even parsed."""
+    assert restored(sniff(frame)) == sniff(frame)
+
+
+def test_a_pretty_printed_event_keeps_its_print() -> None:
+    """White space around the parent stays."""
+    response = {"id": "resp_2", "previous_response_id": "resp_1", "metadata": {"previous_response_id": "x"}}
+    text = json.dumps({"response": response, "type": "response.completed"}, indent=2)
+    found = restored(sniff(text.encode())).frame
+    assert found == text.replace('"resp_1"', "null").encode()
+    pairs = exact(found)
+    assert isinstance(pairs, Pairs)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"type":"response.created","response":',
+        b'{"type":"response.created","response":null}',
+        b'{"type":"response.created","response":"resp_1"}',
+        b'{"type":"response.created","response":[]}',
+        b'{"type":"response.created","response":{"previous_response_id":"a","previous_response_id":"b"}}',
+        b'{"type":"response.created","response":{},"response":{"previous_response_id":"b"}}',
+        b'{"type":"response.created"}{"type":"response.created"}',
+        b'{"type":"response.created","\xff":1}',
+    ],
+)
+def test_a_response_event_that_cannot_be_read_is_told(frame: bytes) -> None:
+    """A frame that promises a response and holds none, or one that may be read in two ways."""
+    with pytest.raises(NotAnEvent):
+        restored(sniff(frame))

@@ -1,0 +1,187 @@
+"""Recovery: the table is total over what can occur, has no rule that is never reached, and says what the design says."""
+
+from collections.abc import Iterator, Set
+from itertools import chain, combinations
+
+import pytest
+
+from proxy.core.recovery import RULES, Action, Fact, Fault, NoRule, Phase, Rule, decide
+
+U, W, S = Phase.UNSENT, Phase.WRITTEN, Phase.STREAMING
+
+# What can occur, and why: a fault outside its phases would be a mistake in the code that raises it.
+OCCURS: dict[Fault, set[Phase]] = {
+    Fault.NO_WEBSOCKET: {U},  # the dial comes before the create
+    Fault.UPGRADE_REFUSED: {U},
+    Fault.DIAL_FAILED: {U},
+    Fault.BREAKER_OPEN: {U},
+    Fault.POOL_FULL: {U},
+    Fault.OVERSIZE: {U, W, S},  # our check; a close with 1009; the same after events, or for an event too large for us
+    Fault.NOT_FOUND: {W},  # only as the first event
+    Fault.CONNECTION_LIMIT: {W},  # only as the first event; after events it is a lost line
+    Fault.REJECTED: {W},  # only as the first event
+    Fault.LINE_LOST: {U, W, S},  # a leased connection may be gone before the write
+    Fault.SILENCE: {W, S},  # nobody waits before the write
+    Fault.GARBAGE: {U, W, S},  # it may arrive between an early error and its replay
+}
+
+
+def facts() -> Iterator[frozenset[Fact]]:
+    """Every set of facts."""
+    return map(frozenset, chain.from_iterable(combinations(Fact, size) for size in range(len(Fact) + 1)))
+
+
+def reached(fault: Fault, phase: Phase, holding: Set[Fact]) -> Rule:
+    """The rule that decides, found without the table's own search."""
+    fitting = [
+        rule for rule in RULES if rule.fault is fault and phase in rule.phases and not set(rule.where) - set(holding)
+    ]
+    return fitting[0]
+
+
+def test_every_fault_is_listed() -> None:
+    """The list of what can occur names each fault there is."""
+    assert OCCURS.keys() == set(Fault)
+
+
+@pytest.mark.parametrize(("fault", "phase"), [(f, p) for f, phases in OCCURS.items() for p in phases])
+def test_whatever_can_occur_has_an_action_that_fits_its_phase(fault: Fault, phase: Phase) -> None:
+    """The table answers every fault in each phase where it can fall, whatever the facts, with something possible."""
+    possible = {
+        U: {Action.HTTP, Action.ANSWER, Action.REDIAL, Action.REPLAY_ELSEWHERE},
+        W: set(Action) - {Action.CUT, Action.SAY_FAILED, Action.REDIAL},
+    }
+    for holding in facts():
+        action = decide(fault, phase, holding)
+        if phase is S:
+            delivered = {Action.CUT, Action.SAY_FAILED}
+            nothing_delivered = {Action.BAD_GATEWAY, Action.GATEWAY_TIMEOUT, Action.REPLAY_ELSEWHERE, Action.HTTP}
+            assert action in (nothing_delivered if Fact.JSON in holding else delivered)
+        else:
+            assert action in possible[phase]
+
+
+@pytest.mark.parametrize(
+    ("fault", "phase"), [(f, p) for f in Fault for p in Phase if p not in OCCURS[f]], ids=lambda value: value.name
+)
+def test_what_cannot_occur_is_an_error(fault: Fault, phase: Phase) -> None:
+    """A fault in a phase where it cannot fall is not guessed at, but shown as the mistake that it is."""
+    for holding in facts():
+        with pytest.raises(NoRule, match=f"{fault.name} while {phase.name}"):
+            decide(fault, phase, holding)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.fault.name}-{RULES.index(rule)}")
+def test_each_rule_is_reached_in_each_of_its_phases(rule: Rule) -> None:
+    """No rule stands in the shadow of one before it."""
+    for phase in rule.phases:
+        assert any(reached(rule.fault, phase, holding) is rule for holding in facts())
+
+
+def test_the_first_rule_that_fits_is_taken() -> None:
+    """The order of the table decides."""
+    for fault, phases in OCCURS.items():
+        for phase in phases:
+            for holding in facts():
+                assert decide(fault, phase, holding) is reached(fault, phase, holding).action
+
+
+def test_no_rule_stands_twice() -> None:
+    """Two rules with the same fault, phase and facts would contradict or repeat one another."""
+    keys = [(rule.fault, phase, frozenset(rule.where)) for rule in RULES for phase in rule.phases]
+    assert len(keys) == len(set(keys))
+
+
+# The rows of design.md's table: what happened, in which phase, with which facts, and what is done.
+DESIGN: list[tuple[str, Fault, Phase, set[Fact], Action]] = [
+    ("no WebSocket mode here: HTTP", Fault.NO_WEBSOCKET, U, set(), Action.HTTP),
+    ("upgrade refused: the caller gets it", Fault.UPGRADE_REFUSED, U, set(), Action.ANSWER),
+    ("refused again after a redial: the same", Fault.UPGRADE_REFUSED, U, {Fact.REDIALLED}, Action.ANSWER),
+    ("dial failure: one more dial", Fault.DIAL_FAILED, U, set(), Action.REDIAL),
+    ("then HTTP for this turn", Fault.DIAL_FAILED, U, {Fact.REDIALLED}, Action.HTTP),
+    ("the same for a replay", Fault.DIAL_FAILED, U, {Fact.REPLAYED}, Action.REDIAL),
+    ("breaker open: HTTP", Fault.BREAKER_OPEN, U, set(), Action.HTTP),
+    ("pool full: HTTP", Fault.POOL_FULL, U, set(), Action.HTTP),
+    ("too large to send: HTTP", Fault.OVERSIZE, U, set(), Action.HTTP),
+    ("cut off as too large: HTTP", Fault.OVERSIZE, W, set(), Action.HTTP),
+    ("not found: in full on the same connection", Fault.NOT_FOUND, W, set(), Action.REPLAY_HERE),
+    ("age limit: new connection, in full", Fault.CONNECTION_LIMIT, W, set(), Action.REPLAY_ELSEWHERE),
+    ("age limit again: HTTP", Fault.CONNECTION_LIMIT, W, {Fact.REPLAYED}, Action.HTTP),
+    ("error for a create: the caller gets it", Fault.REJECTED, W, set(), Action.ANSWER),
+    ("error for a replay: the caller gets it", Fault.REJECTED, W, {Fact.REPLAYED}, Action.ANSWER),
+    ("lost before the write: elsewhere", Fault.LINE_LOST, U, set(), Action.REPLAY_ELSEWHERE),
+    ("even where tools act: nothing ran", Fault.LINE_LOST, U, {Fact.ACTS}, Action.REPLAY_ELSEWHERE),
+    ("even with replay = unsent: it is unsent", Fault.LINE_LOST, U, {Fact.UNSENT_ONLY}, Action.REPLAY_ELSEWHERE),
+    ("lost before the write of a replay: HTTP", Fault.LINE_LOST, U, {Fact.REPLAYED}, Action.HTTP),
+    ("lost before any event: once more in full", Fault.LINE_LOST, W, set(), Action.REPLAY_ELSEWHERE),
+    ("also where it is to be stored", Fault.LINE_LOST, W, {Fact.STORED}, Action.REPLAY_ELSEWHERE),
+    ("only once", Fault.LINE_LOST, W, {Fact.REPLAYED}, Action.BAD_GATEWAY),
+    ("never with replay = unsent", Fault.LINE_LOST, W, {Fact.UNSENT_ONLY}, Action.BAD_GATEWAY),
+    ("hosted tools that act: 502", Fault.LINE_LOST, W, {Fact.ACTS}, Action.BAD_GATEWAY),
+    ("the same for JSON", Fault.LINE_LOST, W, {Fact.ACTS, Fact.JSON}, Action.BAD_GATEWAY),
+    ("lost after events, JSON: the same", Fault.LINE_LOST, S, {Fact.JSON}, Action.REPLAY_ELSEWHERE),
+    ("JSON, only once", Fault.LINE_LOST, S, {Fact.JSON, Fact.REPLAYED}, Action.BAD_GATEWAY),
+    ("JSON, unless hosted tools", Fault.LINE_LOST, S, {Fact.JSON, Fact.ACTS}, Action.BAD_GATEWAY),
+    ("JSON, unless stored", Fault.LINE_LOST, S, {Fact.JSON, Fact.STORED}, Action.BAD_GATEWAY),
+    ("JSON, unless replay = unsent", Fault.LINE_LOST, S, {Fact.JSON, Fact.UNSENT_ONLY}, Action.BAD_GATEWAY),
+    ("lost after events, streaming: cut", Fault.LINE_LOST, S, set(), Action.CUT),
+    ("or response.failed first", Fault.LINE_LOST, S, {Fact.SAY_FAILED}, Action.SAY_FAILED),
+    ("a stream is never sent again", Fault.LINE_LOST, S, {Fact.STORED, Fact.ACTS, Fact.UNSENT_ONLY}, Action.CUT),
+    ("silence before any event: 504", Fault.SILENCE, W, set(), Action.GATEWAY_TIMEOUT),
+    ("silence after events, JSON: 504", Fault.SILENCE, S, {Fact.JSON}, Action.GATEWAY_TIMEOUT),
+    ("silence after events, streaming: cut", Fault.SILENCE, S, set(), Action.CUT),
+    ("or response.failed first, as for a loss", Fault.SILENCE, S, {Fact.SAY_FAILED}, Action.SAY_FAILED),
+    ("garbage: the turn fails cleanly", Fault.GARBAGE, W, set(), Action.BAD_GATEWAY),
+    ("garbage after events, JSON: 502", Fault.GARBAGE, S, {Fact.JSON}, Action.BAD_GATEWAY),
+    ("garbage after events, streaming: cut", Fault.GARBAGE, S, set(), Action.CUT),
+    ("or response.failed first, as for silence", Fault.GARBAGE, S, {Fact.SAY_FAILED}, Action.SAY_FAILED),
+    ("garbage before the write: elsewhere", Fault.GARBAGE, U, set(), Action.REPLAY_ELSEWHERE),
+    ("garbage before the write of a replay: HTTP", Fault.GARBAGE, U, {Fact.REPLAYED}, Action.HTTP),
+    ("too large after events, JSON: 502", Fault.OVERSIZE, S, {Fact.JSON}, Action.BAD_GATEWAY),
+    ("too large after events, streaming: cut", Fault.OVERSIZE, S, set(), Action.CUT),
+    ("or response.failed first, as for garbage", Fault.OVERSIZE, S, {Fact.SAY_FAILED}, Action.SAY_FAILED),
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "phase", "holding", "action"), [row[1:] for row in DESIGN], ids=[r[0] for r in DESIGN]
+)
+def test_each_row_of_the_design_is_in_the_table(fault: Fault, phase: Phase, holding: set[Fact], action: Action) -> None:
+    """What the design promises for each fault is what the table says."""
+    assert decide(fault, phase, holding) is action
+
+
+def test_each_rule_is_promised_by_a_row() -> None:
+    """The table holds nothing that the list above does not say."""
+    assert {reached(fault, phase, holding) for _, fault, phase, holding, _ in DESIGN} == set(RULES)
+
+
+def test_a_turn_that_may_have_run_is_never_repeated_where_it_acts() -> None:
+    """Once written, a turn whose tools act is not sent again over any transport: but for errors that say it did not run."""
+    did_not_run = {Fault.NOT_FOUND, Fault.CONNECTION_LIMIT, Fault.OVERSIZE}
+    again = {Action.REPLAY_ELSEWHERE, Action.REPLAY_HERE, Action.HTTP}
+    for fault, phases in OCCURS.items():
+        for phase in phases - {U}:
+            for holding in facts():
+                if holding & {Fact.ACTS, Fact.UNSENT_ONLY} and fault not in did_not_run:
+                    assert decide(fault, phase, holding) not in again
+
+
+def test_no_fault_is_replayed_for_ever() -> None:
+    """A turn that was replayed already ends, one way or another: no action of a second fault replays it again."""
+    for fault, phases in OCCURS.items():
+        for phase in phases:
+            for holding in facts():
+                if Fact.REPLAYED in holding:
+                    assert decide(fault, phase, holding) is not Action.REPLAY_ELSEWHERE
+                if Fact.REDIALLED in holding:
+                    assert decide(fault, phase, holding) is not Action.REDIAL
+
+
+def test_nothing_is_ever_sent_again_after_something_was_delivered() -> None:
+    """A streaming caller that has events gets no second answer behind them."""
+    for fault, phases in OCCURS.items():
+        if S in phases:
+            for holding in facts():
+                if Fact.JSON not in holding:
+                    assert decide(fault, S, holding) in {Action.CUT, Action.SAY_FAILED}
