@@ -28,7 +28,7 @@ class _Plan:
 
 
 @click.command()
-@click.option("--rounds", default=20, show_default=True, type=click.IntRange(1, 200), help="Tool rounds of the agent.")
+@click.option("--rounds", default=20, show_default=True, type=click.IntRange(1, 100), help="Tool rounds of the agent.")
 @click.option(
     "--output-kb",
     default=20.0,

@@ -134,14 +134,14 @@ class Lane:
             return Whose.NOBODY
         if not self._unanswered:
             raise OutOfPlace(f"{event.type} while nothing was asked")
+        dropped = self.state is State.DRAINING
         whose = self._unanswered[0]
         ended = event.kind in TERMINAL or event.kind is Kind.ERROR
         if ended:
             self._unanswered.popleft()
         if whose is Whose.PROBE:
             self.verdict = _verdict(event) if ended else None
-            return whose
-        dropped = self.state is State.DRAINING
+            return Whose.NOBODY if dropped else whose
         self._move(Signal.END if ended else Signal.EVENT)
         if ended:
             self.parent = None

@@ -87,6 +87,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Fault.NOT_FOUND, _WRITTEN, Action.REPLAY_HERE),
     Rule(Fault.CONNECTION_LIMIT, _WRITTEN, Action.HTTP, (Fact.REPLAYED,)),
     Rule(Fault.CONNECTION_LIMIT, _WRITTEN, Action.REPLAY_ELSEWHERE),
+    Rule(Fault.NO_LANES, _WRITTEN, Action.HTTP, (Fact.REPLAYED,)),
     Rule(Fault.NO_LANES, _WRITTEN, Action.REPLAY_ELSEWHERE),
     Rule(Fault.REJECTED, _WRITTEN, Action.ANSWER),
     Rule(Fault.LINE_LOST, _UNSENT, Action.HTTP, (Fact.REPLAYED,)),

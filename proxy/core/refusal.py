@@ -44,6 +44,8 @@ _NOT_FOUND = re.compile(
 _NOT_TAKEN = re.compile(
     r"unsupported|not supported|unknown parameter|unrecogni[sz]ed|not (?:allowed|permitted)", re.IGNORECASE
 )
+# The field itself, and not one of that name within the caller's tools.
+_STREAM_ID = re.compile(r"(?<![\w.])stream_id\b(?!\.)")
 # Codes that only repeat the status.
 _VAGUE_CODES = frozenset({"not_found", "not_found_error", "404"})
 # What decoding raises: MsgspecError and UnicodeDecodeError are ValueErrors.
@@ -94,12 +96,9 @@ class Refusal:
     @property
     def no_lanes(self) -> bool:
         """Whether the error is about the lane: the caller named none."""
-        return (
-            self.lanes_used_up
-            or self.code == "invalid_stream_id"
-            or self.param == "stream_id"
-            or "stream_id" in self.message
-        )
+        if self.lanes_used_up or self.code == "invalid_stream_id" or self.param == "stream_id":
+            return True
+        return self.param is None and _STREAM_ID.search(self.message) is not None
 
     @property
     def lanes_used_up(self) -> bool:

@@ -1,6 +1,7 @@
 """Progress: one line redrawn for each run on a terminal, plain lines elsewhere."""
 
 import os
+import shutil
 import time
 from typing import Self, TextIO
 
@@ -8,7 +9,8 @@ import click
 
 from proxy.telemetry.logs import size
 
-_BAR = 24
+_LONGEST_BAR = 24
+_BESIDE_BAR = 47  # columns of the line that are not the bar
 _PLAIN_STEPS = 4
 
 
@@ -48,9 +50,10 @@ class Progress:
         return time.perf_counter() - self._began
 
     def _draw(self, turn: int, up_bytes: int) -> None:
-        filled = min(turn * _BAR // self._turns, _BAR)
+        length = max(0, min(_LONGEST_BAR, shutil.get_terminal_size().columns - _BESIDE_BAR))
+        filled = min(turn * length // self._turns, length)
         done = self._full * filled
-        bar = (click.style(done, fg="green") if self._coloured else done) + self._empty * (_BAR - filled)
+        bar = (click.style(done, fg="green") if self._coloured else done) + self._empty * (length - filled)
         line = f"{self._name:<17}{bar} {turn:>3}/{self._turns}  {size(up_bytes):>8} up  {self._seconds:5.1f} s"
         click.echo(f"\r{line}\x1b[K", file=self._out, nl=False, color=True)  # keep the control code
 

@@ -74,9 +74,13 @@ class Openline:
             shutdown_timeout=_CLOSE_SECONDS,
         )
         await runner.setup()
-        settings = self._settings
-        site = web.SockSite(runner, sock) if sock else web.TCPSite(runner, settings.listen_host, settings.listen_port)
-        await site.start()
+        host, port = self._settings.listen_host, self._settings.listen_port
+        site = web.SockSite(runner, sock) if sock else web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError:
+            await self.close()
+            raise
         self._tasks.start(self._keep(), "state file")
         bound = runner.addresses[0]
         return f"http://{'[' + bound[0] + ']' if ':' in bound[0] else bound[0]}:{bound[1]}/v1"

@@ -1,6 +1,7 @@
 """HTTP sinks: how an answer reaches a caller that asked over HTTP, as a stream or as JSON."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Mapping, Sequence
 
 import aiohttp
@@ -17,6 +18,8 @@ _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-co
 # What the library adds to an answer that lacks it: a caller is to see the upstream's headers, not the library's.
 _ADDED = ("server", "date", "content-type")
 _ADDED_TO_OURS = ("server",)
+# What a recipient is to replace by blanks before it passes a header on (RFC 9110, 5.5).
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Reply(web.StreamResponse):
@@ -95,7 +98,8 @@ class HttpSink:
             headers = CIMultiDict(end_to_end((_text(name), _text(value)) for name, value in response.raw_headers))
             headers.setdefault("x-request-id", outcome.id)
             headers.update(labels(outcome))
-            await self._start(Reply(response.status, response.reason, headers, _ADDED))
+            reason = _CONTROL.sub(" ", response.reason or "")
+            await self._start(Reply(response.status, reason, headers, _ADDED))
             try:
                 async for chunk in response.content.iter_any():
                     await self._write(chunk)
@@ -137,6 +141,7 @@ class HttpSink:
 def _text(raw: bytes) -> str:
     """A header's name or value. What is not UTF-8 is Latin-1, as HTTP had it once; the library writes UTF-8 only."""
     try:
-        return raw.decode()
+        text = raw.decode()
     except UnicodeDecodeError:
-        return raw.decode("latin-1")
+        text = raw.decode("latin-1")
+    return _CONTROL.sub(" ", text)

@@ -386,6 +386,39 @@ def test_the_age_limit_is_recognised_by_its_code_alone() -> None:
     assert not error(message="websocket_connection_limit_reached").connection_limit
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"code": "websocket_stream_limit_reached"},
+        {"code": "invalid_stream_id", "param": None},
+        {"code": "unknown_parameter", "param": "stream_id"},
+        {"message": "Unknown parameter: 'stream_id'."},
+        {"message": "stream_id: extra fields not permitted"},
+    ],
+)
+def test_a_complaint_about_the_lane_is_recognised(fields: dict[str, object]) -> None:
+    """The caller named no lane, so such an error is never his; only one of them means that lanes are used up."""
+    assert error(**fields).no_lanes
+    assert error(**fields).lanes_used_up is (fields.get("code") == "websocket_stream_limit_reached")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"message": "Bad schema at tools[0].parameters.properties.stream_id"},
+        {"message": "Bad schema: 'stream_id' has no type", "param": "tools[0].parameters"},
+        {"message": "the last_stream_id is stale"},
+        {"message": "stream_ids are not listed"},
+        {"code": "websocket_connection_limit_reached"},
+        {"code": "invalid_request", "param": "stream"},
+        {},
+    ],
+)
+def test_another_error_is_not_taken_for_one_about_the_lane(fields: dict[str, object]) -> None:
+    """A word like it in the caller's own tools does not cost the host its lanes."""
+    assert not error(**fields).no_lanes
+
+
 # --- anything
 
 ODD = st.recursive(

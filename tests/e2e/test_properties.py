@@ -212,7 +212,7 @@ class Callers(RuleBasedStateMachine):
         """Several callers take their turns at once; one of them may be in a hurry and ask twice."""
         self._say(talks)
 
-    @rule(talk=talks, fault=st.sampled_from(["abort", "close", "forget"]))
+    @rule(talk=talks, fault=st.sampled_from(["abort", "close", "forget", "age_limit"]))
     def lose(self, talk: Talk, fault: str) -> None:
         """The line goes, or the host forgets, when the create has arrived."""
         self.world.stack.sim.faults.add(Fault(fault, "start", transport="ws"))  # type: ignore[arg-type] # drawn from names
@@ -319,12 +319,12 @@ def _edited(item: Item, text: str) -> Item:
     return {**item, "phase": "commentary"} if item.get("role") == "assistant" else item
 
 
-@pytest.fixture
-def world() -> Iterator[World]:
-    """A stack in a loop of its own: hypothesis drives it from outside."""
+@pytest.fixture(params=["on", "off"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A stack with or without lanes, in a loop of its own: hypothesis drives it from outside."""
     with asyncio.Runner() as runner:
         opened = AsyncExitStack()
-        upstream = Upstream(verifies_ids="yes", summaries_count="no")
+        upstream = Upstream(verifies_ids="yes", summaries_count="no", lanes=request.param)
         running = runner.run(opened.enter_async_context(stack(settings=Settings(upstream=upstream))))
         try:
             yield World(runner, running)
@@ -342,7 +342,7 @@ def test_the_model_is_given_what_the_caller_spelled_out(world: World) -> None:
             stateful_step_count=STEPS,
             deadline=None,
             phases=list(Phase) if DEEP else [Phase.generate],  # shrinking has no limit that fits a budget
-            derandomize=not DEEP,
+            derandomize=not (DEEP or 'RND' in os.environ),
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -171,12 +171,15 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def rigged(behaviour: Behaviour | None = None, upstream: str = "", **settings: object) -> AsyncIterator[Rig]:
+async def rigged(
+    behaviour: Behaviour | None = None, upstream: str = "", semantic: tuple[str, ...] = (), **settings: object
+) -> AsyncIterator[Rig]:
     """Start a simulator and a proxy with these settings; `upstream` stands in for the simulator's URL."""
     sim = Simulator(behaviour or Behaviour())
     base = await sim.start()
     outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
-    given = {"listen": "127.0.0.1:0", "upstream": Upstream(url=upstream or base), **settings}
+    target = Upstream(url=upstream or base, semantic_headers=semantic, verifies_ids="yes")
+    given = {"listen": "127.0.0.1:0", "upstream": target, **settings}
     app = Openline(Settings(**given), outcomes.put_nowait)  # type: ignore[arg-type] # msgspec has no kwargs type
     try:
         yield Rig(sim, app, await app.start(), outcomes)

@@ -153,10 +153,10 @@ def event(kind: str, **fields: object) -> bytes:
     return msgspec.json.encode({"type": kind, **fields})
 
 
-def created(name: str = "resp_1", parent: str | None = None) -> bytes:
+def created(name: str = "resp_1", parent: str | None = None, **lane: str) -> bytes:
     """The first event of a response."""
     response: dict[str, object] = {"id": name, "previous_response_id": parent, "status": "in_progress", "output": []}
-    return event("response.created", response=response, sequence_number=0)
+    return event("response.created", **lane, response=response, sequence_number=0)
 
 
 def message(text: str) -> dict[str, object]:
@@ -165,7 +165,9 @@ def message(text: str) -> dict[str, object]:
     return {"id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": [part]}
 
 
-def completed(name: str = "resp_1", text: str = "hello", *, store: bool = False, tokens: int = 10) -> bytes:
+def completed(
+    name: str = "resp_1", text: str = "hello", *, store: bool = False, tokens: int = 10, **lane: str
+) -> bytes:
     """The terminal event of a response that says `text`."""
     usage = {
         "input_tokens": tokens,
@@ -174,17 +176,19 @@ def completed(name: str = "resp_1", text: str = "hello", *, store: bool = False,
         "output_tokens_details": {"reasoning_tokens": 3},
     }
     response = {"id": name, "status": "completed", "store": store, "output": [message(text)], "usage": usage}
-    return event("response.completed", response=response, sequence_number=3)
+    return event("response.completed", **lane, response=response, sequence_number=3)
 
 
-def said(name: str = "resp_1", text: str = "hello", *, store: bool = False, tokens: int = 10) -> list[bytes]:
-    """A whole response: one message."""
+def said(
+    name: str = "resp_1", text: str = "hello", *, store: bool = False, tokens: int = 10, **lane: str
+) -> list[bytes]:
+    """A whole response: one message. `stream_id` names its lane."""
     item = message(text)
     return [
-        created(name),
-        event("response.output_item.added", output_index=0, item={**item, "content": []}, sequence_number=1),
-        event("response.output_item.done", output_index=0, item=item, sequence_number=2),
-        completed(name, text, store=store, tokens=tokens),
+        created(name, **lane),
+        event("response.output_item.added", **lane, output_index=0, item={**item, "content": []}, sequence_number=1),
+        event("response.output_item.done", **lane, output_index=0, item=item, sequence_number=2),
+        completed(name, text, store=store, tokens=tokens, **lane),
     ]
 
 

@@ -29,17 +29,17 @@ MIB = 2**20
 )
 def test_hosts_are_known_by_name(url: str, age: float, verifies: bool | None, summaries: bool) -> None:  # noqa: FBT001
     """The table of protocol.md, by exact host or by Azure's suffix; every other host gets the safest values."""
-    assert capabilities(Upstream(url=url)) == Capabilities(float(age), 16 * MIB, verifies, summaries)
+    assert capabilities(Upstream(url=url)) == Capabilities(float(age), 16 * MIB, verifies, verifies is True, summaries)
 
 
 def test_settings_go_before_the_table() -> None:
     """Each setting replaces what the table says, in both directions."""
     openai = capabilities(
-        Upstream(age_limit_seconds=9.0, frame_limit_bytes=7, verifies_ids="no", summaries_count="yes")
+        Upstream(age_limit_seconds=9.0, frame_limit_bytes=7, verifies_ids="no", lanes="off", summaries_count="yes")
     )
-    assert openai == Capabilities(9.0, 7, verifies_ids=False, summaries_count=True)
-    other = capabilities(Upstream(url="http://h/v1", verifies_ids="yes", summaries_count="no"))
-    assert (other.verifies_ids, other.summaries_count) == (True, False)
+    assert openai == Capabilities(9.0, 7, verifies_ids=False, lanes=False, summaries_count=True)
+    other = capabilities(Upstream(url="http://h/v1", verifies_ids="yes", lanes="on", summaries_count="no"))
+    assert (other.verifies_ids, other.lanes, other.summaries_count) == (True, True, False)
 
 
 def host(*, verifies: bool | None = None) -> Host:
@@ -90,3 +90,22 @@ def test_a_host_without_websocket_mode_is_asked_again() -> None:
     assert one.has_websocket
     one.refused_websocket()  # at second 1, so until second 4
     assert [one.has_websocket for _ in range(3)] == [False, False, True]
+
+
+def test_a_host_that_refused_lanes_is_asked_for_none() -> None:
+    """Lanes are used where the table or a setting says so, until the host has refused one."""
+    one = Host(Capabilities(lanes=True), recheck_seconds=1, clock=lambda: 0.0)
+    assert one.has_lanes
+    one.refused_lanes()
+    assert not one.has_lanes
+    assert not host().has_lanes
+
+
+def test_a_question_that_twice_ended_the_line_is_asked_no_more() -> None:
+    """Once may be an accident; after the second time the host counts as one that verifies nothing."""
+    one = host()
+    one.asked_in_vain()
+    assert one.must_be_asked
+    one.asked_in_vain()
+    assert not one.must_be_asked
+    assert one.trust.distrust is Whole.HOST_UNVERIFIED

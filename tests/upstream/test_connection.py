@@ -6,20 +6,22 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
-from websockets.protocol import State
+from websockets.protocol import State as SocketState
 
 from proxy.config import Pool as Limits
-from proxy.config import Settings, Upstream
+from proxy.config import Settings, Timeouts, Upstream
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Head
+from proxy.core.lanes import Lanes, State
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import Address, pool_key
 from proxy.upstream.capabilities import Capabilities, Host
-from proxy.upstream.connection import _HIGH_WATER, Connection
+from proxy.upstream.connection import _HIGH_WATER, _OVERFLOW, Connection, _clocks
 from proxy.upstream.dial import dialler
+from proxy.upstream.lease import Lease
 from tests.upstream.peer import LIMIT, Line, Peer, completed, created, event, failure, named, over, said, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -33,22 +35,27 @@ class Rig:
     """A peer, and connections to it as the pool makes them."""
 
     peer: Peer
+    write_seconds: float = 60.0
     tasks: Tasks = field(default_factory=Tasks)
-    ended: list[tuple[Connection, Head | None, Whole]] = field(default_factory=list)
+    ended: list[tuple[Connection, list[Head], Whole]] = field(default_factory=list)
     host: Host = field(default_factory=lambda: Host(Capabilities(), recheck_seconds=1, clock=lambda: 0.0))
 
-    async def open(self, limits: Limits | None = None) -> tuple[Connection, Line]:
+    async def open(self, limits: Limits | None = None, *, named: bool = False) -> tuple[Connection, Line]:
         """Both ends of a new connection."""
         address = Address(self.peer.base)
         owner = pool_key(address, [("Authorization", "Bearer sk-secret")], (), "", Fingerprints(b"k" * 32))
-        socket = await soon(
-            dialler(Settings(upstream=Upstream(url=self.peer.base, compression=False)), address).dial(owner.headers)
+        settings = Settings(
+            upstream=Upstream(url=self.peer.base, compression=False),
+            pool=limits or Limits(),
+            timeouts=Timeouts(write_seconds=self.write_seconds),
         )
+        socket = await soon(dialler(settings, address).dial(owner.headers))
         connection = Connection(
             socket,
             owner,
             self.host,
-            limits=limits or Limits(),
+            Lanes(1, named=named),
+            settings=settings,
             expires=math.inf,
             tasks=self.tasks,
             on_end=lambda *end: self.ended.append(end),
@@ -70,25 +77,42 @@ async def rig() -> AsyncIterator[Rig]:
         await soon(one.tasks.close())
 
 
+def lease_of(connection: Connection) -> Lease:
+    """A lane of it, as the pool gives one to a turn."""
+    lane = connection.lanes.spare() or connection.lanes.oldest()
+    if lane is None:
+        raise LookupError("no lane is free")
+    return connection.lease(lane)
+
+
+async def send(connection: Connection, frame: bytes = CREATE, probe: bytes | None = None) -> Lease:
+    """Start a turn."""
+    lease = lease_of(connection)
+    await soon(lease.send(frame, probe, None))
+    return lease
+
+
 def head_on(connection: Connection) -> Head:
     """A head that lives on this connection."""
-    head = Head("resp_1", (b"f",), connection.key.digest, connection, stored=False)
-    assert connection.commit(head)
+    lease = lease_of(connection)
+    head = Head("resp_1", (b"f",), connection.key.digest, lease.lane, stored=False)
+    assert lease.commit(head)
+    connection.release(lease)
     return head
 
 
-async def types(connection: Connection, count: int) -> list[str]:
+async def types(lease: Lease, count: int) -> list[str]:
     """The types of the next events, `count` of them."""
     found: list[str] = []
     while len(found) < count:
-        found += [event.type for event in await connection.batch(LIMIT)]
+        found += [event.type for event in await lease.batch(LIMIT)]
     return found
 
 
-async def lost(connection: Connection) -> TurnFault:
+async def lost(lease: Lease) -> TurnFault:
     """The fault that a waiting turn is told."""
     with pytest.raises(TurnFault) as caught:
-        await connection.batch(LIMIT)
+        await lease.batch(LIMIT)
     return caught.value
 
 
@@ -100,7 +124,7 @@ async def test_a_turn_there_and_back(rig: Rig) -> None:
         assert await line.frame() == {"type": "response.create"}
         await line.send(*said())
         expected = ["response.created", "response.output_item.added", "response.output_item.done"]
-        assert await types(connection, 4) == [*expected, "response.completed"]
+        assert await types(lease, 4) == [*expected, "response.completed"]
     assert connection.open
     assert rig.ended == []
 
@@ -108,20 +132,20 @@ async def test_a_turn_there_and_back(rig: Rig) -> None:
 async def test_what_has_arrived_comes_as_one_batch(rig: Rig) -> None:
     """All events that wait are handed over together, verbatim."""
     connection, line = await rig.open()
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     await line.send(*said())
-    await until(lambda: len(connection._inbox) == 4)
-    assert [event.frame for event in await connection.batch(LIMIT)] == said()
+    await until(lambda: len(lease._inbox) == 4)
+    assert [event.frame for event in await lease.batch(LIMIT)] == said()
 
 
 async def test_silence_is_a_timeout(rig: Rig) -> None:
     """A batch that does not come is waited for no longer than asked; the line stays usable."""
     connection, line = await rig.open()
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     with pytest.raises(TimeoutError):
-        await connection.batch(0.01)
+        await lease.batch(0.01)
     await line.send(*said())
-    assert len(await types(connection, 4)) == 4
+    assert len(await types(lease, 4)) == 4
 
 
 @pytest.mark.parametrize("orderly", [True, False])
@@ -129,15 +153,15 @@ async def test_a_close_is_seen_at_once_while_idle(rig: Rig, orderly: bool) -> No
     """An idle socket that ends takes its head with it, with no turn looking."""
     connection, line = await rig.open()
     head = head_on(connection)
-    assert connection.holds(head)
+    assert head.live
     if orderly:
         await line.close()
     else:
         line.abort()
     await until(lambda: bool(rig.ended))
-    assert rig.ended == [(connection, head, Whole.CONNECTION_LOST)]
+    assert rig.ended == [(connection, [head], Whole.CONNECTION_LOST)]
     assert not connection.open
-    assert not connection.holds(head)
+    assert not head.live
     assert not connection.has_head
 
 
@@ -148,9 +172,9 @@ async def test_a_line_that_is_closing_is_not_used(rig: Rig) -> None:
     line.deafen()  # it does not see our answer, and so keeps the TCP connection
     line.socket.protocol.send_close(1001)
     line.socket.transport.write(b"".join(line.socket.protocol.data_to_send()))
-    await until(lambda: connection._socket.state is not State.OPEN)
+    await until(lambda: connection._socket.state is not SocketState.OPEN)
     assert not connection.open
-    assert not connection.holds(head)
+    assert not head.live
     with pytest.raises(TurnFault) as caught:
         await soon(connection.send(CREATE, None))
     assert caught.value.fault is Fault.LINE_LOST
@@ -175,7 +199,7 @@ async def test_an_unexpected_frame_while_idle_closes_the_line(rig: Rig, frame: b
     head = head_on(connection)
     await line.send(frame)
     await line.closed()
-    assert rig.ended == [(connection, head, Whole.CONNECTION_LOST)]
+    assert rig.ended == [(connection, [head], Whole.CONNECTION_LOST)]
     assert connection.fault is not None
 
 
@@ -183,19 +207,19 @@ async def test_an_unexpected_frame_while_idle_closes_the_line(rig: Rig, frame: b
 async def test_garbage_in_an_answer_is_a_fault_of_the_turn(rig: Rig, frame: bytes) -> None:
     """The waiting turn is told GARBAGE after the events before it, and the line is closed."""
     connection, line = await rig.open()
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     await line.send(created(), frame)
-    assert await types(connection, 1) == ["response.created"]
-    assert (await lost(connection)).fault is Fault.GARBAGE
+    assert await types(lease, 1) == ["response.created"]
+    assert (await lost(lease)).fault is Fault.GARBAGE
     await line.closed()
 
 
 async def test_a_binary_frame_is_garbage(rig: Rig) -> None:
     """The protocol has text frames only."""
     connection, line = await rig.open()
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     await soon(line.socket.send(created(), text=False))
-    assert (await lost(connection)).fault is Fault.GARBAGE
+    assert (await lost(lease)).fault is Fault.GARBAGE
     await line.closed()
 
 
@@ -205,17 +229,16 @@ async def test_the_age_limit_while_idle_counts_as_rotation(rig: Rig) -> None:
     head = head_on(connection)
     await line.send(failure("websocket_connection_limit_reached"))
     await line.closed()
-    assert rig.ended == [(connection, head, Whole.ROTATED)]
+    assert rig.ended == [(connection, [head], Whole.ROTATED)]
 
 
 async def test_a_line_past_its_age_limit_serves_no_other_turn(rig: Rig) -> None:
     """A create that is answered with the age limit is the connection's last, closed by the host or not."""
     connection, line = await rig.open()
-    connection.leased = True
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     await line.send(failure("websocket_connection_limit_reached"))
-    assert await types(connection, 1) == ["error"]
-    connection.give_back()
+    assert await types(lease, 1) == ["error"]
+    connection.release(lease)
     assert rig.reasons == [Whole.ROTATED]
     await line.closed()
 
@@ -229,7 +252,7 @@ async def test_an_oversize_frame_is_never_sent(rig: Rig) -> None:
         with pytest.raises(TurnFault) as caught:
             await connection.send(CREATE + b" " * size, PROBE)
         assert caught.value.fault is Fault.OVERSIZE
-    assert connection.holds(head)
+    assert head.live
     assert await connection.send(CREATE, None) is head
     assert await line.frame() == {"type": "response.create"}
 
@@ -241,10 +264,10 @@ async def test_an_oversize_frame_is_never_sent(rig: Rig) -> None:
 async def test_close_codes(rig: Rig, code: int, fault: Fault) -> None:
     """1009 in answer to a create says that it was too big; any other close is a lost line, named by its code."""
     connection, line = await rig.open()
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     await line.frame()
     await line.close(code)
-    found = await lost(connection)
+    found = await lost(lease)
     assert found.fault is fault
     assert str(code) in found.detail
 
@@ -252,13 +275,13 @@ async def test_close_codes(rig: Rig, code: int, fault: Fault) -> None:
 async def test_a_reset_is_a_lost_line(rig: Rig) -> None:
     """A line that ends without a close frame is lost, after the events that came before."""
     connection, line = await rig.open()
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     await line.send(created())
-    await until(lambda: bool(connection._inbox))
+    await until(lambda: bool(lease._inbox))
     line.abort()
     await until(lambda: bool(rig.ended))
-    assert await types(connection, 1) == ["response.created"]
-    found = await lost(connection)
+    assert await types(lease, 1) == ["response.created"]
+    found = await lost(lease)
     assert (found.fault, found.detail) == (Fault.LINE_LOST, "the line was lost without a close frame")
 
 
@@ -273,7 +296,7 @@ async def test_a_create_on_a_dead_line_is_refused(rig: Rig, frame: bytes | None,
         await line.close()
     await until(lambda: bool(rig.ended))
     with pytest.raises(TurnFault) as caught:
-        await connection.send(CREATE, None)
+        lease = await send(connection)
     assert caught.value.fault is fault
 
 
@@ -281,37 +304,37 @@ async def test_a_line_lost_while_writing(rig: Rig) -> None:
     """A reset in the middle of a large write is told to the turn that waits for its answer, and ends the write."""
     connection, line = await rig.open()
     line.deafen()
-    writing = rig.tasks.start(connection.send(CREATE + b" " * 15_000_000, None), "writing")
+    lease = lease_of(connection)
+    writing = rig.tasks.start(lease.send(CREATE + b" " * 15_000_000, None, None), "writing")
     await until(lambda: connection._socket.transport.get_write_buffer_size() > 0)
     line.abort()
     await over(writing)
-    assert (await lost(connection)).fault is Fault.LINE_LOST
+    assert (await lost(lease)).fault is Fault.LINE_LOST
 
 
 async def test_a_head_dies_by_the_next_create(rig: Rig) -> None:
     """A head is held while its lane is idle, unleased and has it as latest; a create gives it up for good."""
     connection, line = await rig.open()
     head = head_on(connection)
-    connection.leased = True
-    assert not connection.holds(head)
+    assert not head.live
     connection.leased = False
-    assert connection.holds(head)
+    assert head.live
     assert await connection.send(CREATE, None) is head
-    assert not connection.holds(head)
+    assert not head.live
     await line.send(*said())
-    await types(connection, 4)
-    assert not connection.holds(head)
+    await types(lease, 4)
+    assert not head.live
     newer = head_on(connection)
-    assert connection.holds(newer)
-    assert not connection.holds(head)
+    assert newer.live
+    assert not head.live
 
 
 async def test_no_head_on_a_line_that_is_gone(rig: Rig) -> None:
     """A turn whose line ended right behind its last event cannot be continued there."""
     connection, line = await rig.open()
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     await line.send(*said())
-    await types(connection, 4)
+    await types(lease, 4)
     await line.close()
     await until(lambda: bool(rig.ended))
     assert not connection.commit(Head("resp_1", (b"f",), b"key", connection, stored=False))
@@ -320,12 +343,11 @@ async def test_no_head_on_a_line_that_is_gone(rig: Rig) -> None:
 async def test_given_back_after_a_whole_answer(rig: Rig) -> None:
     """The line stays open for the next turn and counts as used just now."""
     connection, line = await rig.open()
-    connection.leased = True
     used = connection.used_at
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     await line.send(*said())
-    await types(connection, 4)
-    connection.give_back()
+    await types(lease, 4)
+    connection.release(lease)
     assert (connection.leased, connection.open) == (False, True)
     assert connection.used_at > used
 
@@ -334,12 +356,11 @@ async def test_given_back_after_a_whole_answer(rig: Rig) -> None:
 async def test_given_back_in_mid_answer_it_is_closed(rig: Rig, frames: list[bytes]) -> None:
     """A lease that ends with an answer outstanding, begun or not taken stops the generation: the socket closes."""
     connection, line = await rig.open()
-    connection.leased = True
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     await line.frame()
     await line.send(*frames)
-    await until(lambda: len(connection._inbox) == len(frames))
-    connection.give_back()
+    await until(lambda: len(lease._inbox) == len(frames))
+    connection.release(lease)
     assert not connection.open
     assert rig.reasons == [Whole.UNFINISHED]
     assert await line.closed() == 1000
@@ -351,20 +372,20 @@ async def test_the_end_comes_once(rig: Rig) -> None:
     connection.retire(Whole.EVICTED)
     connection.retire(Whole.ROTATED)
     await line.closed()
-    connection.give_back()
+    connection.release(lease)
     assert rig.reasons == [Whole.EVICTED]
 
 
 async def test_a_probe_goes_ahead_in_the_same_breath(rig: Rig) -> None:
     """Question and create are both there before any answer; the question's events are for the host alone."""
     connection, line = await rig.open()
-    await connection.send(CREATE, PROBE)
+    lease = await send(connection, probe=PROBE)
     assert [await line.frame(), await line.frame()] == [
         {"type": "response.create", "generate": False},
         {"type": "response.create"},
     ]
     await line.send(failure("previous_response_not_found"), *said())
-    assert (await types(connection, 4))[0] == "response.created"
+    assert (await types(lease, 4))[0] == "response.created"
     assert rig.host.trust.verified
     assert head_on(connection).live
 
@@ -372,9 +393,9 @@ async def test_a_probe_goes_ahead_in_the_same_breath(rig: Rig) -> None:
 async def test_a_lenient_host_is_found_out(rig: Rig) -> None:
     """A host that goes on from a made-up id is noted as such; the turn behind it is answered all the same."""
     connection, line = await rig.open()
-    await connection.send(CREATE, PROBE)
+    lease = await send(connection, probe=PROBE)
     await line.send(created("made_up"), completed("made_up"), *said())
-    assert len(await types(connection, 4)) == 4
+    assert len(await types(lease, 4)) == 4
     assert not rig.host.must_be_asked
     assert not rig.host.trust.verified
 
@@ -382,16 +403,16 @@ async def test_a_lenient_host_is_found_out(rig: Rig) -> None:
 async def test_an_unclear_verdict_leaves_the_question_open(rig: Rig) -> None:
     """An error that says nothing about the id proves nothing; the next connection asks again."""
     connection, line = await rig.open()
-    await connection.send(CREATE, PROBE)
+    lease = await send(connection, probe=PROBE)
     await line.send(failure("rate_limit_exceeded", status=429), *said())
-    assert len(await types(connection, 4)) == 4
+    assert len(await types(lease, 4)) == 4
     assert rig.host.must_be_asked
 
 
 async def test_a_pong_in_time_settles_the_doubt(rig: Rig) -> None:
     """A line silent for long gets a ping together with the turn; a pong, and nothing happens."""
     connection, _ = await rig.open(ALWAYS_DOUBTFUL)
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     await over(named("doubtful line"))
     assert connection.open
 
@@ -400,7 +421,7 @@ async def test_an_event_in_time_settles_the_doubt(rig: Rig) -> None:
     """An event proves the line as well as a pong does."""
     connection, line = await rig.open(ALWAYS_DOUBTFUL)
     line.deafen()
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     await line.send(created())
     await over(named("doubtful line"))
     assert connection.open
@@ -410,8 +431,8 @@ async def test_neither_pong_nor_event_means_lost(rig: Rig) -> None:
     """A doubtful line from which nothing comes within pong_seconds is lost, long before the silence limits."""
     connection, line = await rig.open(ALWAYS_DOUBTFUL)
     line.deafen()
-    await connection.send(CREATE, None)
-    found = await lost(connection)
+    lease = await send(connection)
+    found = await lost(lease)
     assert found.fault is Fault.LINE_LOST
     assert "pong" in found.detail
 
@@ -420,9 +441,10 @@ async def test_a_doubtful_line_is_found_out_while_a_large_create_is_written(rig:
     """A dead line that takes no bytes is lost after pong_seconds too, although the write cannot end."""
     connection, line = await rig.open(ALWAYS_DOUBTFUL)
     line.deafen()
-    writing = rig.tasks.start(connection.send(CREATE + b" " * 15_000_000, None), "writing")
+    lease = lease_of(connection)
+    writing = rig.tasks.start(lease.send(CREATE + b" " * 15_000_000, None, None), "writing")
     await until(lambda: bool(rig.ended))
-    assert (await lost(connection)).fault is Fault.LINE_LOST
+    assert (await lost(lease)).fault is Fault.LINE_LOST
     await over(writing)
 
 
@@ -430,10 +452,10 @@ async def test_a_line_lost_while_in_doubt(rig: Rig) -> None:
     """A reset that comes before the pong ends the doubt and the line, once."""
     connection, line = await rig.open(ALWAYS_DOUBTFUL)
     line.deafen()
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     doubt = named("doubtful line")
     line.abort()
-    assert "without a close frame" in (await lost(connection)).detail
+    assert "without a close frame" in (await lost(lease)).detail
     await over(doubt)
     assert len(rig.ended) == 1
 
@@ -441,7 +463,7 @@ async def test_a_line_lost_while_in_doubt(rig: Rig) -> None:
 async def test_a_line_in_use_is_not_doubted(rig: Rig) -> None:
     """Within doubtful_after_seconds of the last event no ping is sent."""
     connection, _ = await rig.open()
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     with pytest.raises(LookupError):
         named("doubtful line")
 
@@ -449,11 +471,11 @@ async def test_a_line_in_use_is_not_doubted(rig: Rig) -> None:
 async def test_a_machine_that_slept_doubts_the_line(rig: Rig) -> None:
     """A wall clock that ran ahead of the monotonic one since the last event (the laptop slept) is a doubt too."""
     connection, line = await rig.open(Limits(pong_seconds=0.05))
-    monotonic, wall = connection._clocks()
+    monotonic, wall = _clocks()
     connection._heard_at = monotonic, wall - 10.0
     line.deafen()
-    await connection.send(CREATE, None)
-    assert (await lost(connection)).fault is Fault.LINE_LOST
+    lease = await send(connection)
+    assert (await lost(lease)).fault is Fault.LINE_LOST
 
 
 async def flood(line: Line, frames: int, size: int) -> None:
@@ -468,26 +490,25 @@ async def test_a_turn_that_takes_nothing_stops_the_reader(rig: Rig) -> None:
     """No more than the high-water mark waits in memory; what is taken makes room; giving up closes the socket."""
     size, frames = 65_536, 1_000
     connection, line = await rig.open()
-    connection.leased = True
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     flooding = rig.tasks.start(flood(line, frames, size), "flooding")
     for _ in range(2):
         _, going = await asyncio.wait({flooding}, timeout=0.3)
         assert going
-        assert _HIGH_WATER < connection._waiting < _HIGH_WATER + 2 * size
-        assert await connection.batch(LIMIT)
-    connection.give_back()
+        assert _HIGH_WATER < lease.waiting < _HIGH_WATER + 2 * size
+        assert await lease.batch(LIMIT)
+    connection.release(lease)
     await over(flooding)
     await line.closed()
-    assert connection._waiting < _HIGH_WATER + 2 * size
+    assert lease.waiting < _HIGH_WATER + 2 * size
 
 
 async def test_a_slow_turn_still_gets_everything(rig: Rig) -> None:
     """Stopping and going on loses and reorders nothing."""
     connection, line = await rig.open()
-    await connection.send(CREATE, None)
+    lease = await send(connection)
     flooding = rig.tasks.start(flood(line, 100, 65_536), "flooding")
-    assert len(await types(connection, 101)) == 101
+    assert len(await types(lease, 101)) == 101
     await over(flooding)
 
 
@@ -502,10 +523,10 @@ async def test_a_connection_does_not_show_its_credential(rig: Rig) -> None:
 async def test_cancelled_while_waiting_it_loses_no_event(rig: Rig) -> None:
     """A turn cancelled while it waits leaves the events for whoever ends the lease to see."""
     connection, line = await rig.open()
-    await connection.send(CREATE, None)
-    waiting = rig.tasks.start(connection.batch(LIMIT), "waiting")
+    lease = await send(connection)
+    waiting = rig.tasks.start(lease.batch(LIMIT), "waiting")
     await line.frame()
     waiting.cancel()
     await over(waiting)
     await line.send(created())
-    assert await types(connection, 1) == ["response.created"]
+    assert await types(lease, 1) == ["response.created"]

@@ -1,0 +1,85 @@
+"""The state file: what of stored responses outlives the process, and what is done with a file that cannot be read."""
+
+import stat
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from proxy.config import Heads as HeadSettings
+from proxy.config import Settings
+from proxy.core.heads import StoredHead, StoredItem
+from proxy.state import State, StateFile, state_file
+
+STATE = State(b"k" * 32, [StoredHead(b"f" * 16, "resp_1", 120, 30)], [StoredItem(b"p" * 16, "rs_1", b"m" * 16)])
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+    """A new process finds the key, the heads and the items of the one before."""
+    file = StateFile(tmp_path / "deep" / "heads.msgpack")
+    file.save(STATE)
+    assert file.load() == STATE
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    """The file is made with mode 0600, and replaced as a whole: no draft stays behind."""
+    file = StateFile(tmp_path / "heads.msgpack")
+    file.save(State())
+    file.save(STATE)
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["heads.msgpack"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not msgpack",
+        msgpack.packb({"version": 1}),
+        msgpack.packb({"version": 2, "key": b"k" * 32, "heads": [], "items": []}),
+        msgpack.packb({"version": 1, "key": b"short", "heads": [], "items": []}),
+        msgpack.packb({"version": 1, "key": b"k" * 32, "heads": [["f"]], "items": []}),
+        msgpack.packb({"version": 1, "key": b"k" * 32, "heads": [[b"f", b"\xff", 1, 1]], "items": []}),
+    ],
+)
+def test_a_damaged_or_foreign_file_counts_as_none(tmp_path: Path, content: bytes) -> None:
+    """Whatever is wrong with the file, the start goes on with a new key and no heads."""
+    file = StateFile(tmp_path / "heads.msgpack")
+    file.path.write_bytes(content)
+    loaded = file.load()
+    assert loaded.heads == ()
+    assert loaded.key != STATE.key
+
+
+def test_a_missing_file_means_a_new_key_each_time(tmp_path: Path) -> None:
+    """Without a file nothing of an earlier process can match by chance."""
+    file = StateFile(tmp_path / "heads.msgpack")
+    assert file.load().key != file.load().key
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """The caller of save is told, so that it can be said once and lived with."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file"):
+        StateFile(tmp_path / "file" / "heads.msgpack").save(STATE)
+
+
+def test_two_proxies_never_share_a_file() -> None:
+    """The name is made of the address, of which only one process can listen on at a time."""
+    paths = {
+        file.path.name
+        for listen in ("127.0.0.1:6736", "127.0.0.1:6737", "[::1]:6736")
+        if (file := state_file(Settings(listen=listen)))
+    }
+    assert len(paths) == 3
+
+
+def test_no_file_without_a_lasting_port_or_by_setting() -> None:
+    """A free port is another one next time; and the setting switches the file off."""
+    assert state_file(Settings(listen="127.0.0.1:0")) is None
+    assert state_file(Settings(heads=HeadSettings(survive_restarts=False))) is None
+
+
+def test_the_key_is_never_shown() -> None:
+    """A repr of the state, in a traceback say, does not give the fingerprints' key away."""
+    assert "kkkk" not in repr(STATE)
