@@ -68,6 +68,7 @@ async def measure(task: Task, link: Link, model_seconds: float, tick: Tick, *, p
     async with Simulator(behaviour, observer=observer) as simulator, AsyncExitStack() as stack:
         base_url = await simulator.start()
         if proxied:
+            # Port 0 also means: no state file, so an installed proxy's memory is neither read nor changed.
             proxy = Openline(Settings(listen="127.0.0.1:0", upstream=Upstream(url=base_url)), lambda _: None)
             stack.push_async_callback(proxy.close)
             base_url = await proxy.start()

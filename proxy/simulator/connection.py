@@ -42,7 +42,6 @@ class Connection:
         self._lanes: dict[str | None, asyncio.Lock] = {None: asyncio.Lock()}
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._tasks = Tasks()
-        self._closed = asyncio.Event()
         self._opened = host.behaviour.clock()
 
     async def run(self, answer_headers: dict[str, str]) -> web.StreamResponse:
@@ -60,10 +59,7 @@ class Connection:
                     await self.error(None, _BINARY)
                 else:
                     await self._frame(message.data)
-            if message.type is WSMsgType.CLOSING:  # a task of ours is closing: it must not be cancelled meanwhile
-                async with asyncio.timeout(2 * _CLOSE_SECONDS):
-                    await self._closed.wait()
-        except (ConnectionError, TimeoutError):
+        except ConnectionError:
             pass  # the client is gone: what follows is the same
         finally:
             del self._host.sockets[self._number]
@@ -81,7 +77,7 @@ class Connection:
         if fault.what == "abort":
             self.abort()
         elif fault.what == "close":
-            await self._close(fault.close_code)
+            await self._socket.close(code=fault.close_code)
         elif fault.what == "age_limit":
             await self.expire()
         elif fault.what == "binary":
@@ -95,7 +91,7 @@ class Connection:
     async def expire(self) -> None:
         """The age limit is reached: say so and close."""
         await self.error(None, age_limit(self._host.behaviour.age_limit))
-        await self._close(WSCloseCode.OK)
+        await self._socket.close(code=WSCloseCode.OK)
 
     async def send(self, lane: str | None, event: Item) -> None:
         """Send an event; a named lane's events carry its name."""
@@ -119,12 +115,6 @@ class Connection:
     def _time_left(self) -> float:
         behaviour = self._host.behaviour
         return behaviour.age_limit - (behaviour.clock() - self._opened)
-
-    async def _close(self, code: int) -> None:
-        try:
-            await self._socket.close(code=code)
-        finally:
-            self._closed.set()
 
     async def _frame(self, raw: bytes) -> None:
         try:
@@ -191,8 +181,15 @@ class Connection:
         return self._lanes.setdefault(name, asyncio.Lock())
 
     async def _turn(self, entry: Entry, lock: asyncio.Lock) -> None:
-        with suppress(ConnectionError):
-            await Turn(self._host, entry, self.memory, _Lane(self, entry.lane), self._in_order(lock)).run()
+        turn = Turn(self._host, entry, self.memory, _Lane(self, entry.lane), self._in_order(lock))
+        ended = False
+        try:
+            with suppress(ConnectionError):
+                await turn.run()
+            ended = True
+        finally:
+            if not ended:  # cancelled, or a model of the tester's own raised: nobody must wait for an answer
+                self.abort()
 
     @asynccontextmanager
     async def _in_order(self, lock: asyncio.Lock) -> AsyncIterator[None]:

@@ -50,7 +50,7 @@ class ApiError:
             frame["headers"] = dict(self.headers)
         if lane is None:
             del frame["stream_id"]
-        return {key: value for key, value in frame.items() if key == "code" or key not in omits}
+        return {key: value for key, value in frame.items() if key not in omits}
 
 
 class RefusedError(Exception):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -34,6 +34,16 @@ _DRAIN_SECONDS = 10.0
 _DRAIN_BYTES = 262_144
 
 
+class Owner(Protocol):
+    """Who gave the connection out, and wants to know when that can be done again."""
+
+    def ended(self, connection: "Connection", dead: list[Head], reason: Whole) -> None:
+        """It is closed; these heads died with it."""
+
+    def room(self) -> None:
+        """A lane came free by itself."""
+
+
 class Connection:
     """One WebSocket. Its reader runs as long as it is open: a close, and any frame, is seen at once.
 
@@ -50,7 +60,7 @@ class Connection:
         settings: Settings,
         expires: float,
         tasks: Tasks,
-        on_end: Callable[["Connection", list[Head], Whole], None],
+        owner: Owner,
     ) -> None:
         self.key = key
         self.host = host
@@ -64,7 +74,7 @@ class Connection:
         self._write_seconds = settings.timeouts.write_seconds
         self._socket = socket
         self._tasks = tasks
-        self._on_end = on_end
+        self._owner = owner
         self._reason = Whole.CONNECTION_LOST
         self._leases: dict[Lane, Lease] = {}
         self._drains: dict[Lane, int] = {}
@@ -169,15 +179,16 @@ class Connection:
         """Let an abandoned answer run to its end unseen, or give its lane up."""
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
-                while lane.state is State.DRAINING and self._drains[lane] < _DRAIN_BYTES:
+                while lane.state is State.DRAINING and self._drains.get(lane, 0) < _DRAIN_BYTES:
                     self._taken.clear()
                     await self._taken.wait()
         except TimeoutError:
             pass
-        del self._drains[lane]
+        self._drains.pop(lane, None)
         if lane.state is State.DRAINING:
             self._quarantine(lane)
         self._retire_when_idle()
+        self._owner.room()
 
     def _quarantine(self, lane: Lane) -> None:
         """The lane's name is never used again, its frames are dropped; the connection goes with its other turns."""
@@ -229,10 +240,12 @@ class Connection:
             self._reason = Whole.ROTATED
             self._end(TurnFault(Fault.CONNECTION_LIMIT, "the host's age limit"))
             return None
-        was_named = self.lanes.named
+        was_named, was_proven = self.lanes.named, self.lanes.proven
         lane = self.lanes.of(event)
         if was_named and not self.lanes.named:
             self.host.refused_lanes()
+        if self.lanes.proven and not was_proven:
+            self._owner.room()
         if lane.state is State.IDLE and lane.name is not None:
             self._quarantine(lane)
             return None
@@ -278,7 +291,7 @@ class Connection:
             lease.end(TurnFault(Fault.LINE_LOST if cut_off else fault.fault, fault.detail))
         dead = [head for head in [lane.close() for lane in self.lanes] if head]
         self._taken.set()
-        self._on_end(self, dead, self._reason)
+        self._owner.ended(self, dead, self._reason)
         self._tasks.start(self._socket.close(), "connection close")
 
 

@@ -107,7 +107,9 @@ class Lease:
         return True
 
     def deliver(self, event: Event) -> None:
-        """An event of this turn arrived."""
+        """An event of this turn arrived. After the end nothing counts any more."""
+        if self.fault:
+            return
         self._inbox.append(event)
         self.waiting += len(event.frame)
         self._arrived.set()

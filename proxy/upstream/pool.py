@@ -163,6 +163,8 @@ class Pool:
 
     async def lease(self, key: PoolKey) -> Lease:
         """A lane for a turn that is sent in full, or continues a stored response. Raises TurnFault."""
+        if self._closed:
+            raise TurnFault(Fault.POOL_FULL, "Openline is closing")
         given = self._now(key)
         if given is Move.WAIT:
             given = await self._wait(key)
@@ -268,14 +270,14 @@ class Pool:
             settings=self._settings,
             expires=self._expiry(),
             tasks=self._tasks,
-            on_end=self._ended,
+            owner=self,
         )
         self._connections.setdefault(key.digest, []).append(connection)
         self._numbered[self._dialled] = connection
         lane = connection.lanes.spare()
         if self._closed or lane is None:
             connection.close(Whole.CONNECTION_LOST)
-            raise TurnFault(Fault.LINE_LOST, "Openline is closing")
+            raise TurnFault(Fault.POOL_FULL, "Openline is closing")
         return connection.lease(lane)
 
     def _expiry(self) -> float:
@@ -284,7 +286,12 @@ class Pool:
         margin = min(self._limits.min_remaining_seconds, age / 5) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
         return time.monotonic() + age - margin
 
-    def _ended(self, connection: Connection, dead: list[Head], reason: Whole) -> None:
+    def room(self) -> None:
+        """A lane came free by itself."""
+        self._hand_over()
+
+    def ended(self, connection: Connection, dead: list[Head], reason: Whole) -> None:
+        """A connection is closed: its heads are dead, and its place is free."""
         self._numbered.pop(connection.lanes.connection, None)
         group = self._connections.get(connection.key.digest, [])
         if connection in group:

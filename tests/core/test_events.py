@@ -1,4 +1,4 @@
-"""Events: told apart as a full parser would, framed so that any SSE parser gives the JSON back, restored in one place."""
+"""Events: told apart as a full parser would, framed so that any SSE parser gives them back, restored in one place."""
 
 import json
 import re
@@ -10,7 +10,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from proxy.core.events import NAMES_RESPONSE, TERMINAL, Event, Kind, NotAnEvent, restored, sniff, sse
+from proxy.core.events import (
+    NAMES_RESPONSE,
+    TERMINAL,
+    Event,
+    Kind,
+    NotAnEvent,
+    lane_name,
+    restored,
+    sniff,
+    sse,
+    unnamed,
+)
+from proxy.core.spans import object_fields
 from tests.core.spelling import Object, Pairs, exact, objects, randoms, spell, texts
 
 KINDS = {
@@ -223,3 +235,81 @@ def test_a_response_event_that_cannot_be_read_is_told(frame: bytes) -> None:
     """A frame that promises a response and holds none, or one that may be read in two ways."""
     with pytest.raises(NotAnEvent):
         restored(sniff(frame))
+
+
+# ---- lanes
+
+_LANE = "main-1._x"
+
+
+@st.composite
+def laned(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """An event of a lane, the lane's name anywhere in it, and the same event without."""
+    rest = draw(objects)
+    nested: Object = draw(st.sampled_from([{}, {"response": {"stream_id": _LANE}}, {"a": f',"stream_id":"{_LANE}"'}]))
+    event: Object = {**rest, **nested, "type": draw(names), "stream_id": _LANE}
+    order = draw(st.permutations(list(event)))
+    if draw(st.booleans()):
+        order = ["type", *(key for key in order if key not in {"type", "stream_id"})]
+        order.insert(draw(st.sampled_from([1, len(order)])), "stream_id")
+    event = {key: event[key] for key in order}
+    text = json.dumps(event, separators=(",", ":")) if draw(st.booleans()) else spell(event, draw(randoms))
+    del event["stream_id"]
+    return text.encode(), json.dumps(event).encode()
+
+
+@given(laned())
+def test_a_lane_is_told_and_taken_out(pair: tuple[bytes, bytes]) -> None:
+    """The top-level name is read wherever it stands; without it the event says all that it said, in its order."""
+    frame, bare = pair
+    event = sniff(frame)
+    assert lane_name(frame) == _LANE
+    found = unnamed(event, _LANE)
+    assert found.frame == exactly(frame, found.frame)
+    assert json.loads(found.frame) == json.loads(bare)
+    assert list(json.loads(found.frame)) == list(json.loads(bare))
+    assert (found.type, found.kind) == (event.type, event.kind)
+    assert lane_name(found.frame) is None
+
+
+def exactly(frame: bytes, found: bytes) -> bytes:
+    """`found`, if each of its fields stands in `frame` byte for byte."""
+    for key, start, end in object_fields(found).values():
+        assert found[start:end] in frame
+        assert found[key:end] in frame
+    return found
+
+
+@pytest.mark.parametrize(
+    ("frame", "bare"),
+    [
+        (b'{"type":"a","stream_id":"n","x":1}', b'{"type":"a","x":1}'),
+        (b'{"type":"a","x":1,"stream_id":"n"}', b'{"type":"a","x":1}'),
+        (b'{"type":"a","x":1, "stream_id":"n"}', b'{"type":"a","x":1}'),
+        (b'{"stream_id":"n","type":"a","x": 1}', b'{"type":"a","x": 1}'),
+        (b'{"type":"a","x":{"stream_id":"n"}}', b'{"type":"a","x":{"stream_id":"n"}}'),
+        (b'{"type":"a","x":",\\"stream_id\\":\\"n\\"}"}', b'{"type":"a","x":",\\"stream_id\\":\\"n\\"}"}'),
+    ],
+)
+def test_only_the_lanes_name_is_taken_out(frame: bytes, bare: bytes) -> None:
+    """What is within a value stays; the rest keeps its bytes."""
+    assert unnamed(sniff(frame), "n").frame == bare
+
+
+@pytest.mark.parametrize("frame", [b'{"type":"a"}', b'{"type":"a","stream_id":null}', b'{"x":{"stream_id":"n"}}'])
+def test_an_event_of_the_default_lane_names_none(frame: bytes) -> None:
+    """Only a name at the top counts."""
+    assert lane_name(frame) is None
+
+
+@pytest.mark.parametrize("frame", [b'{"stream_id":1}', b'{"stream_id":["n"]}', b"[]", b"", b"[" * 100_000])
+def test_an_odd_lane_is_told(frame: bytes) -> None:
+    """A name that is no text, or no event at all."""
+    with pytest.raises(NotAnEvent):
+        lane_name(frame)
+
+
+def test_a_frame_that_cannot_be_read_is_not_cleaned() -> None:
+    """A key given twice: whose value would stay?"""
+    with pytest.raises(NotAnEvent):
+        unnamed(Event("a", Kind.PASS, b'{"type":"a","stream_id":"n","stream_id":"n" }'), "m")

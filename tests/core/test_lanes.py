@@ -1,4 +1,4 @@
-"""Lanes: scripts of what happens to one, and what must come of it."""
+"""Lanes: scripts of what happens to one or to all of a connection, and what must come of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.events import Event, sniff
-from proxy.core.heads import Head
-from proxy.core.lanes import TRANSITIONS, Lane, OutOfPlace, Signal, State, Verdict, Whose
+from proxy.core.events import Event, NotAnEvent, sniff
+from proxy.core.heads import Head, Nowhere
+from proxy.core.lanes import (
+    MOST_IN_FLIGHT,
+    MOST_NAMED,
+    TRANSITIONS,
+    Lane,
+    Lanes,
+    OutOfPlace,
+    Signal,
+    State,
+    Verdict,
+    Whose,
+)
 
 TURN = Whose.TURN
 PROBE = Whose.PROBE
+NOBODY = Whose.NOBODY
 
 
 def event(kind: str, **fields: object) -> Event:
@@ -30,14 +42,6 @@ FAILED = event("response.failed", response={"id": "r"})
 INCOMPLETE = event("response.incomplete", response={"id": "r"})
 ERROR = event("error", status=429, error={"code": "rate_limit_exceeded", "message": "slow down"})
 MISSING = event("error", status=400, error={"code": "previous_response_not_found", "message": "no"})
-
-
-class Nowhere:
-    """A place that holds nothing."""
-
-    def holds(self, _head: Head) -> bool:
-        """Never."""
-        return False
 
 
 def head(name: str = "r") -> Head:
@@ -57,6 +61,23 @@ def create(*creates: Whose) -> Step:
 def take(arriving: Event) -> Step:
     """An event arrives."""
     return lambda lane: lane.take(arriving)
+
+
+def alone() -> Lane:
+    """The one lane of a host without lanes."""
+    lane = Lanes(1, named=False).spare()
+    assert lane is not None
+    return lane
+
+
+def abandon(lane: Lane) -> None:
+    """The caller is gone."""
+    lane.abandon()
+
+
+def distrust(lane: Lane) -> Head | None:
+    """The lane is given up."""
+    return lane.distrust()
 
 
 def commit(lane: Lane) -> None:
@@ -85,7 +106,7 @@ class Playbook:
 
     def play(self) -> Lane:
         """Run the script against a new lane."""
-        lane = Lane()
+        lane = alone()
         for number, (step, expected) in enumerate(self.script):
             if expected is OutOfPlace:
                 with pytest.raises(OutOfPlace):
@@ -158,6 +179,38 @@ PLAYBOOKS = [
     ),
     Playbook("a turn alone gives no verdict", [*ENDED, (verdict, None)], State.IDLE),
     Playbook("closed while probing", [*PROBED, (close, None), (verdict, None)], State.CLOSED),
+    Playbook("a caller goes before any event", [*ASKED, (abandon, None)], State.DRAINING),
+    Playbook(
+        "an abandoned answer is dropped to its end",
+        [*BEGUN, (abandon, None), (take(DELTA), NOBODY), (take(COMPLETED), NOBODY)],
+        State.IDLE,
+    ),
+    Playbook("an abandoned answer that fails", [*ASKED, (abandon, None), (take(ERROR), NOBODY)], State.IDLE),
+    Playbook(
+        "a caller goes while probing",
+        [*PROBED, (abandon, None), (take(CREATED), NOBODY), (take(MISSING), NOBODY), (take(COMPLETED), NOBODY)],
+        State.IDLE,
+    ),
+    Playbook("no create while draining", [*BEGUN, (abandon, None), (create(TURN), OutOfPlace)], State.DRAINING),
+    Playbook("no head while draining", [*BEGUN, (abandon, None), (commit, OutOfPlace)], State.DRAINING),
+    Playbook(
+        "used again after draining",
+        [*BEGUN, (abandon, None), (take(COMPLETED), NOBODY), *ENDED, (commit, None)],
+        State.IDLE,
+        HEAD,
+    ),
+    Playbook("nothing to abandon", [(abandon, OutOfPlace)], State.IDLE),
+    Playbook("nothing to abandon after the end", [*ENDED, (abandon, OutOfPlace)], State.IDLE),
+    Playbook(
+        "a draining lane is given up",
+        [*BEGUN, (abandon, None), (distrust, None), (take(DELTA), NOBODY), (take(COMPLETED), NOBODY)],
+        State.QUARANTINED,
+    ),
+    Playbook("a distrusted lane loses its head", [*CONTINUABLE, (distrust, HEAD), (distrust, None)], State.QUARANTINED),
+    Playbook("no create in quarantine", [(distrust, None), (create(TURN), OutOfPlace)], State.QUARANTINED),
+    Playbook("no head in quarantine", [*ENDED, (distrust, None), (commit, OutOfPlace)], State.QUARANTINED),
+    Playbook("quarantine ends with the connection", [*BEGUN, (distrust, None), (close, None)], State.CLOSED),
+    Playbook("no distrust after the close", [(close, None), (distrust, OutOfPlace)], State.CLOSED),
     Playbook("no head between probe and turn", [*PROBED, (take(MISSING), PROBE), (commit, OutOfPlace)], State.AWAITED),
 ]
 
@@ -172,7 +225,7 @@ def test_a_lane_follows_the_script(book: Playbook) -> None:
 
 def test_only_an_idle_lane_holds_and_only_its_latest() -> None:
     """A head can be continued only where it is the latest of an idle lane, and only the very same head."""
-    lane = Lane()
+    lane = alone()
     assert not lane.holds(HEAD)
     for step, _ in CONTINUABLE:
         step(lane)
@@ -187,25 +240,32 @@ def test_only_an_idle_lane_holds_and_only_its_latest() -> None:
     assert not lane.holds(HEAD)
 
 
-def test_a_busy_lane_does_not_hold_even_its_latest() -> None:
-    """State counts beside identity: what is latest may not be continued while the lane streams."""
-    lane = Lane()
+def test_a_busy_or_leased_lane_does_not_hold_even_its_latest() -> None:
+    """State and lease count beside identity: what is latest may not be continued while a turn has the lane."""
+    lane = alone()
+    lane.commit(HEAD)
+    lane.leased = True
+    assert not lane.holds(HEAD)
+    lane.leased = False
+    assert lane.holds(HEAD)
     lane.create(TURN)
     lane.latest = HEAD
     assert not lane.holds(HEAD)
 
 
 def test_each_state_and_signal_is_in_the_table_or_refused() -> None:
-    """The table is the whole machine: an idle lane takes no event, a busy one no create, a closed one only a close."""
+    """The table is the whole machine; what it does not hold is refused."""
     refused = {(state, signal) for state in State for signal in Signal} - TRANSITIONS.keys()
+    nothing_runs = {Signal.EVENT, Signal.END, Signal.ABANDON}
     assert refused == {
-        (State.IDLE, Signal.EVENT),
-        (State.IDLE, Signal.END),
+        *((State.IDLE, signal) for signal in nothing_runs),
         (State.AWAITED, Signal.CREATE),
         (State.STREAMING, Signal.CREATE),
-        (State.CLOSED, Signal.CREATE),
-        (State.CLOSED, Signal.EVENT),
-        (State.CLOSED, Signal.END),
+        (State.DRAINING, Signal.CREATE),
+        (State.DRAINING, Signal.ABANDON),
+        (State.QUARANTINED, Signal.CREATE),
+        (State.QUARANTINED, Signal.ABANDON),
+        *((State.CLOSED, signal) for signal in Signal if signal is not Signal.CLOSE),
     }
     assert set(TRANSITIONS.values()) == set(State)
 
@@ -213,8 +273,8 @@ def test_each_state_and_signal_is_in_the_table_or_refused() -> None:
 def test_a_refused_move_names_what_came_and_when() -> None:
     """The error says which event came in which state, for the log."""
     with pytest.raises(OutOfPlace, match="error while nothing was asked"):
-        Lane().take(ERROR)
-    lane = Lane()
+        alone().take(ERROR)
+    lane = alone()
     lane.close()
     with pytest.raises(OutOfPlace, match="CREATE while CLOSED"):
         lane.create(TURN)
@@ -228,6 +288,8 @@ STEPS = st.sampled_from(
         create(PROBE, TURN),
         commit,
         close,
+        abandon,
+        distrust,
         *map(take, (CREATED, DELTA, COMPLETED, FAILED, INCOMPLETE, ERROR, MISSING)),
     ]
 )
@@ -236,7 +298,7 @@ STEPS = st.sampled_from(
 @given(st.lists(STEPS, max_size=30))
 def test_in_any_order_a_lane_is_lawful(steps: list[Step]) -> None:
     """Whatever comes in whatever order: only OutOfPlace is raised, a refused call changes nothing, closed is closed."""
-    lane = Lane()
+    lane = alone()
     for step in steps:
         before = (lane.state, lane.latest, lane.verdict)
         try:
@@ -245,5 +307,292 @@ def test_in_any_order_a_lane_is_lawful(steps: list[Step]) -> None:
             assert (lane.state, lane.latest, lane.verdict) == before
         if before[0] is State.CLOSED:
             assert lane.state is State.CLOSED
+        if before[0] is State.QUARANTINED:
+            assert lane.state in {State.QUARANTINED, State.CLOSED}
         if lane.state is not State.IDLE:
             assert lane.latest is None
+
+
+# --- the lanes of one connection
+
+
+def on(lane: Lane | str, kind: str = "response.created") -> Event:
+    """An event that names a lane."""
+    return event(kind, stream_id=lane if isinstance(lane, str) else lane.name)
+
+
+def begin(lanes: Lanes) -> Lane:
+    """A turn gets a lane that holds no conversation, and writes its create."""
+    lane = lanes.spare()
+    assert lane is not None
+    lanes.lease(lane)
+    lane.create(TURN)
+    lane.leased = False
+    return lane
+
+
+def finish(lanes: Lanes, lane: Lane, named: str = "r") -> Head:
+    """The lane's turn completes, and its head is committed."""
+    last = on(lane, "response.completed") if lane.name else COMPLETED
+    assert lanes.of(last).take(last) is TURN
+    left = Head(named, (named.encode(),), b"key", lane, stored=False)
+    lane.commit(left)
+    return left
+
+
+def proven() -> Lanes:
+    """The lanes of a connection whose host echoed a name."""
+    lanes = Lanes(1, named=True)
+    finish(lanes, begin(lanes))
+    assert lanes.proven
+    return lanes
+
+
+def test_a_host_without_lanes_has_one_nameless_lane() -> None:
+    """One turn at a time, on a lane without a name; its conversation has to be given up for another."""
+    lanes = Lanes(7, named=False)
+    lane = begin(lanes)
+    assert (lane.name, lane.connection) == (None, 7)
+    assert (lanes.room, lanes.spare(), lanes.oldest()) == (False, None, None)
+    finish(lanes, lane)
+    assert not lanes.proven
+    assert lanes.room
+    assert lanes.spare() is None
+    assert lanes.oldest() is lane
+    assert list(lanes) == [lane]
+
+
+def test_a_lane_without_a_conversation_is_used_again() -> None:
+    """A name is spent only where no lane is free."""
+    lanes = proven()
+    other = begin(lanes)
+    lanes.of(on(other, "error")).take(on(other, "error"))
+    assert lanes.spare() is other
+
+
+def test_until_a_name_is_echoed_only_one_turn_is_in_flight() -> None:
+    """Whether a host understands names is not known before an event has one."""
+    lanes = Lanes(1, named=True)
+    lane = begin(lanes)
+    assert lane.name == "l1"
+    assert (lanes.room, lanes.spare(), lanes.oldest(), lanes.can_fork) == (False, None, None, False)
+    assert lanes.of(on(lane)) is lane
+    assert lanes.proven
+    assert lanes.room
+    other = lanes.spare()
+    assert other is not None
+    assert other.name == "l2"
+
+
+def test_a_lease_counts_before_its_create_is_written() -> None:
+    """Between lease and create a lane is taken, and counts against what may be in flight."""
+    lanes = Lanes(1, named=True)
+    lane = lanes.spare()
+    assert lane is not None
+    lanes.lease(lane)
+    assert lane.leased
+    assert lanes.in_flight == 1
+    assert not lane.idle
+    assert lanes.spare() is None
+
+
+def test_at_most_sixteen_turns_are_in_flight() -> None:
+    """More would be queued by the host behind one another."""
+    lanes = proven()
+    running = [begin(lanes) for _ in range(MOST_IN_FLIGHT)]
+    assert len({lane.name for lane in running}) == MOST_IN_FLIGHT == 16
+    assert (lanes.room, lanes.spare(), lanes.oldest(), lanes.can_fork) == (False, None, None, False)
+    idle = next(lane for lane in lanes if lane.idle)
+    assert idle.latest is not None
+    assert not idle.holds(idle.latest)
+    finish(lanes, running[0])
+    assert lanes.room
+    assert idle.holds(idle.latest)
+
+
+def test_a_connection_names_at_most_thirty_two_lanes() -> None:
+    """When all names hold a conversation, one has to be given up: that which began first."""
+    lanes = proven()
+    while lanes.spare():
+        finish(lanes, begin(lanes))
+    assert len(list(lanes)) == len({lane.name for lane in lanes}) == MOST_NAMED == 32
+    assert not lanes.can_fork
+    assert lanes.oldest() is next(iter(lanes))
+
+
+def test_a_name_given_up_is_never_used_again() -> None:
+    """A quarantined lane keeps its name and its place in the budget."""
+    lanes = proven()
+    lost = begin(lanes)
+    lost.distrust()
+    later = [begin(lanes) for _ in range(5)]
+    assert lost.name not in {lane.name for lane in later}
+    assert lanes.of(on(lost)) is lost
+    assert lost.take(on(lost)) is NOBODY
+
+
+def test_a_retiring_connection_takes_no_new_turn() -> None:
+    """It only finishes those that it has, and offers no head."""
+    lanes = proven()
+    lane = next(iter(lanes))
+    assert lane.latest is not None
+    assert lane.holds(lane.latest)
+    lanes.retiring = True
+    assert (lanes.room, lanes.spare(), lanes.oldest(), lanes.can_fork) == (False, None, None, False)
+    assert not lane.holds(lane.latest)
+
+
+def test_events_go_to_the_lane_that_they_name() -> None:
+    """Turns on one socket are kept apart by name alone, whatever their order."""
+    lanes = proven()
+    first, second = begin(lanes), begin(lanes)
+    for lane in (second, first, second):
+        assert lanes.of(on(lane)) is lane
+
+
+@pytest.mark.parametrize(
+    "arriving",
+    [on("nobody"), CREATED, DELTA, COMPLETED, ERROR, on("", "error")],
+    ids=["foreign", "unnamed", "unnamed delta", "unnamed end", "unnamed error, two at work", "empty name"],
+)
+def test_an_event_of_no_known_lane_is_out_of_place(arriving: Event) -> None:
+    """Where lanes are known, an event that names none of them cannot be given to any turn."""
+    lanes = proven()
+    begin(lanes)
+    begin(lanes)
+    with pytest.raises(OutOfPlace, match="of no known turn"):
+        lanes.of(arriving)
+
+
+@pytest.mark.parametrize("name", [5, ["l1"], {"a": 1}])
+def test_an_odd_name_is_no_event(name: object) -> None:
+    """A stream_id that is no text is garbage."""
+    lanes = proven()
+    with pytest.raises(NotAnEvent):
+        lanes.of(event("response.created", stream_id=name))
+
+
+def test_an_unnamed_error_belongs_to_the_only_turn() -> None:
+    """Errors may lack the lane's name: with one turn in flight there is no doubt."""
+    lanes = proven()
+    with pytest.raises(OutOfPlace):
+        lanes.of(ERROR)
+    lane = begin(lanes)
+    assert lanes.of(ERROR) is lane
+    assert lanes.named
+    with pytest.raises(OutOfPlace):
+        lanes.of(DELTA)
+
+
+def test_an_error_proves_nothing_of_lanes() -> None:
+    """An error without a name may come of any host: the name is kept until an answer lacks it."""
+    lanes = Lanes(1, named=True)
+    lane = begin(lanes)
+    assert lanes.of(ERROR) is lane
+    assert (lanes.named, lanes.proven, lane.name) == (True, False, "l1")
+
+
+def test_a_missing_echo_makes_the_one_lane_nameless() -> None:
+    """A host that ignores the name took the create on its only lane, and gets no more names."""
+    lanes = Lanes(1, named=True)
+    lane = begin(lanes)
+    assert lanes.of(CREATED) is lane
+    assert (lanes.named, lanes.proven, lane.name) == (False, False, None)
+    assert lanes.of(DELTA) is lane
+    assert lanes.of(on("whatever")) is lane
+    left = finish(lanes, lane)
+    assert lane.holds(left)
+    assert list(lanes) == [lane]
+    assert lanes.spare() is None
+
+
+# --- forks
+
+
+def test_a_sibling_forks_while_the_first_child_is_in_flight() -> None:
+    """The upstream holds a parent until the turn that continues it has ended: so long others may continue it too."""
+    lanes = proven()
+    lane = next(iter(lanes))
+    parent = lane.latest
+    assert parent is not None
+    assert not lane.lends(parent)
+    lanes.lease(lane)
+    assert not lane.lends(parent)
+    lane.create(TURN, continuing=parent)
+    lane.leased = False
+    assert not lane.holds(parent)
+    assert lane.lends(parent)
+    assert not lane.lends(head())
+    lane.take(on(lane))
+    assert lane.lends(parent)
+    lane.take(on(lane, "response.completed"))
+    assert not lane.lends(parent)
+
+
+@pytest.mark.parametrize("last", ["error", "response.failed", "response.incomplete"])
+def test_a_parent_is_not_lent_after_any_end(last: str) -> None:
+    """An error evicts the parent, and any other end moves the lane on."""
+    lanes = proven()
+    lane = next(iter(lanes))
+    parent = lane.latest
+    lane.create(TURN, continuing=parent)
+    lane.take(on(lane, last))
+    assert parent is not None
+    assert not lane.lends(parent)
+    assert lane.parent is None
+
+
+def test_an_abandoned_child_still_holds_its_parent() -> None:
+    """A caller that hangs up evicts nothing: the parent is there until the answer has drained."""
+    lanes = proven()
+    lane = next(iter(lanes))
+    parent = lane.latest
+    assert parent is not None
+    lane.create(TURN, continuing=parent)
+    lane.abandon()
+    assert lane.lends(parent)
+    lane.take(on(lane, "response.completed"))
+    assert not lane.lends(parent)
+
+
+def test_nothing_is_lent_by_a_turn_in_full() -> None:
+    """A conversation that was given up for another turn cannot be forked."""
+    lanes = proven()
+    lane = next(iter(lanes))
+    given_up = lane.latest
+    assert given_up is not None
+    assert lane.create(TURN, continuing=head()) is given_up
+    assert lane.parent is None
+    assert not lane.lends(given_up)
+
+
+@pytest.mark.parametrize("end", ["distrust", "close"])
+def test_a_lane_that_is_lost_lends_nothing(end: str) -> None:
+    """With its lane or connection the parent is gone."""
+    lanes = proven()
+    lane = next(iter(lanes))
+    parent = lane.latest
+    assert parent is not None
+    lane.create(TURN, continuing=parent)
+    assert lane.distrust() is None if end == "distrust" else lane.close() is None
+    assert not lane.lends(parent)
+
+
+def test_a_fork_needs_room_and_a_lane_of_its_own() -> None:
+    """Without lanes, or with all in flight, siblings go in full."""
+    lone = Lanes(1, named=False)
+    only = begin(lone)
+    parent = finish(lone, only)
+    only.create(TURN, continuing=parent)
+    assert not only.lends(parent)
+    lanes = proven()
+    lane = next(iter(lanes))
+    parent = finish(lanes, begin(lanes))
+    place = parent.place
+    assert isinstance(place, Lane)
+    place.create(TURN, continuing=parent)
+    assert place.lends(parent)
+    while lanes.room:
+        begin(lanes)
+    assert not place.lends(parent)
+    assert lane.latest is not None

@@ -313,3 +313,17 @@ def test_a_compaction_is_asked_for_by_the_last_item(items: str, ends: bool) -> N
 def test_the_parent_is_written_as_json(parent: str) -> None:
     """A response id of any characters stands in the frame as that text."""
     assert msgspec.json.decode(request(input=[1]).frame(parent, 0))["previous_response_id"] == parent
+
+
+def test_a_lane_is_named_in_the_frame() -> None:
+    """On a named lane the frame says so, in full and as a delta; without a lane nothing is said."""
+    create = request(input=[1, 2])
+    for frame in (create.frame(lane="l.1"), create.frame("resp_1", 1, "l.1")):
+        assert members(frame)["stream_id"] == "l.1"
+    for frame in (create.frame(), create.frame("resp_1", 1)):
+        assert "stream_id" not in members(frame)
+
+
+def test_a_request_does_not_show_its_body() -> None:
+    """What ends up in a traceback or a log line holds no prompt text."""
+    assert "secret" not in repr(request(input="secret"))

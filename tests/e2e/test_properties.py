@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import msgspec
 import pytest
@@ -23,11 +24,13 @@ from hypothesis.stateful import (
 from proxy.config import Settings, Upstream
 from proxy.simulator import Fault, render_request
 from proxy.simulator.behaviour import CompletedOutput
-from tests.e2e.stack import TOOLS, Body, Chat, Item, Reply, Stack, chat, comparable, stack
+from tests.e2e.stack import TOOLS, Body, Chat, Item, Reply, Stack, chat, comparable, prompt_of, stack
 from tests.e2e.styles import FAITHFUL, STYLES, Style
 
+# The host's traits are given: what an unknown host is asked first has tests of its own.
+LIKE_OPENAI = Upstream(verifies_ids="yes", summaries_count="no")
 DEEP = os.environ.get("OPENLINE_DEEP") == "1"
-EXAMPLES, STEPS = (600, 50) if DEEP else (int(os.environ.get('EX','35')), 25)
+EXAMPLES, STEPS = (600, 50) if DEEP else (int(os.environ.get("EX", "35")), 25)
 
 # Few, so that conversations often begin alike.
 OPENINGS = (
@@ -156,11 +159,12 @@ class Callers(RuleBasedStateMachine):
 
     talks = Bundle("talks")
 
-    def __init__(self, world: World) -> None:
+    world: ClassVar[World]
+
+    def __init__(self) -> None:
         super().__init__()
-        self.world = world
         # The keys of one example are its own: nothing of an earlier one can be continued.
-        self.prefix = f"example-{next(world.serial)}"
+        self.prefix = f"example-{next(self.world.serial)}"
 
     @initialize(
         output=st.sampled_from(["full", "empty", "differing"]),
@@ -324,7 +328,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A stack with or without lanes, in a loop of its own: hypothesis drives it from outside."""
     with asyncio.Runner() as runner:
         opened = AsyncExitStack()
-        upstream = Upstream(verifies_ids="yes", summaries_count="no", lanes=request.param)
+        upstream = msgspec.structs.replace(LIKE_OPENAI, lanes=request.param)
         running = runner.run(opened.enter_async_context(stack(settings=Settings(upstream=upstream))))
         try:
             yield World(runner, running)
@@ -335,17 +339,48 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 @pytest.mark.timeout(3_600 if DEEP else 60)
 def test_the_model_is_given_what_the_caller_spelled_out(world: World) -> None:
     """In any history of callers and faults, every prompt and every answer is that of the caller's own full request."""
+
+    class CallersHere(Callers):
+        """The callers of this world."""
+
+    CallersHere.world = world
     run_state_machine_as_test(
-        lambda: Callers(world),
+        CallersHere,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,
             phases=list(Phase) if DEEP else [Phase.generate],  # shrinking has no limit that fits a budget
-            derandomize=not (DEEP or 'RND' in os.environ),
+            derandomize=not (DEEP or "RND" in os.environ),
             database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
     # Without deltas the property would hold of itself.
     assert world.routes["delta"] > world.routes.total() / 5
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("style", sorted(FAITHFUL))
+async def test_a_loop_sends_deltas_after_its_first_turn(style: str, *, stream: bool) -> None:
+    """An agent that writes answers back as a real client does has every turn but its first sent as a delta."""
+    talk = chat(include=["reasoning.encrypted_content"], stream=stream)
+    routes = []
+    async with stack(settings=Settings(upstream=LIKE_OPENAI)) as running:
+        for _ in range(6):
+            reply = await running.ask(talk.body)
+            routes.append(reply.route)
+            talk = talk.followed(FAITHFUL[style](reply.output))
+    assert routes == ["full", *["delta"] * 5]
+
+
+@pytest.mark.parametrize("lanes", ["on", "off"])
+async def test_agents_that_begin_alike_all_get_deltas(lanes: Literal["on", "off"]) -> None:
+    """Four agents with the same history, turn by turn at once, each have a line of their own to go on with."""
+    talks = [chat(include=["reasoning.encrypted_content"])] * 4
+    async with stack(settings=Settings(upstream=msgspec.structs.replace(LIKE_OPENAI, lanes=lanes))) as running:
+        for turn in range(5):
+            replies = await asyncio.gather(*(running.ask(talk.body) for talk in talks))
+            assert [reply.route for reply in replies] == ["delta" if turn else "full"] * 4
+            assert running.prompts()[-4:] == [prompt_of(talks[0])] * 4
+            talks = [talk.followed(reply.output) for talk, reply in zip(talks, replies, strict=True)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from proxy.simulator import Fault, render
+from proxy.simulator import Answer, Fault, render
 from tests.simulator.conftest import Start
 from tests.simulator.wire import Running, Socket
 
@@ -217,12 +217,15 @@ async def test_one_lane_is_first_in_first_out(running: Running) -> None:
 async def test_sixteen_are_in_flight_and_the_seventeenth_waits(running: Running) -> None:
     """At most 16 responses run on one connection; more are queued, not refused."""
     socket = await running.socket()
-    running.sim.faults.add(Fault("hang", times=16))
+    running.sim.faults.add(Fault("hang", times=17))
     for number in range(17):
         await socket.send(input="x", stream_id=f"lane{number}")
     await running.sim.until(lambda: len(running.sim.journal) == 17 and len(running.sim.faults.struck) == 16)
-    assert all(entry.outcome == "running" for entry in running.sim.journal)
-    running.sim.faults.release()
+    for _ in range(5):  # round trips, so that the seventeenth had every chance
+        await socket.connection.send("{}")
+        assert refusal(await socket.receive())[1] == 400
+    assert len(running.sim.faults.struck) == 16
+    running.sim.faults.clear()
     finished = 0
     while finished < 17:
         finished += (await socket.receive())["type"] == "response.completed"
@@ -345,12 +348,27 @@ async def test_frames_of_the_limit_are_cut_off(start: Start, extra: int, code: i
         assert await socket.closed() == code
 
 
-async def test_compressed_frames_count_with_their_own_size(start: Start) -> None:
+@pytest.mark.parametrize("size", [1_000, 1_001, 5_000])
+async def test_compressed_frames_count_with_their_own_size(start: Start, size: int) -> None:
     """permessage-deflate does not get a large frame past the limit."""
     running = await start(frame_limit=1_000)
     socket = await running.socket()
-    await socket.send(input="x" * 1_000)
+    await socket.connection.send("x" * size)
     assert await socket.closed() == 1009
+
+
+async def test_a_model_that_raises_does_not_keep_its_caller_waiting(start: Start) -> None:
+    """A tester's own model with an error in it costs the connection, not an endless wait."""
+
+    class Broken:
+        def answer(self, prompt: str, settings: object, items: object) -> Answer:
+            raise ValueError((prompt, settings, items))
+
+    running = await start(model=Broken())
+    socket = await running.socket()
+    await socket.send(input="x")
+    assert await socket.closed() == 1006
+    assert running.last.outcome == "cut"
 
 
 @pytest.mark.parametrize("compress", [True, False])

@@ -1,8 +1,10 @@
 """The control calls, over the listener as another process would use them."""
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
-from proxy.simulator import control
+from proxy.simulator import Behaviour, Fault, control
+from proxy.simulator.host import Host
 from tests.simulator.wire import Running
 
 
@@ -81,3 +83,15 @@ async def test_control_calls_are_no_requests_of_a_client(running: Running) -> No
 def test_only_this_machine_controls(remote: str | None, *, own: bool) -> None:
     """Another machine's address is not loopback."""
     assert control._loopback(remote) is own
+
+
+async def test_another_machine_is_refused() -> None:
+    """A request from elsewhere gets 403, whatever it asks."""
+    host = Host(Behaviour(), None)
+    request = make_mocked_request("GET", "/_simulator/journal").clone(remote="192.0.2.1")
+
+    async def strike(fault: Fault) -> None:
+        raise AssertionError(fault)
+
+    assert (await control.handle(host, strike, request, b"")).status == 403
+    assert (await control.handle(host, strike, request.clone(remote="127.0.0.1"), b"")).status == 200

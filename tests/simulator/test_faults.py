@@ -271,7 +271,7 @@ async def test_upgrades_can_hang(running: Running) -> None:
 async def test_faults_strike_idle_sockets_at_once(running: Running, what: What) -> None:
     """`strike` reaches every open socket, although no turn is running."""
     sockets = [await running.socket(), await running.socket()]
-    ids = [(await socket.turn(input="x"))["response"]["id"] for socket in sockets]
+    ids = [(await socket.turn(input="x", store=True))["response"]["id"] for socket in sockets]
     await running.sim.strike(Fault(what, "now", close_code=4000, size=1_000))
     for socket, identifier in zip(sockets, ids, strict=True):
         if what in {"close", "abort"}:

@@ -116,6 +116,7 @@ DISTINCT: dict[str, tuple[Item, Item]] = {
         {"role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "input_text", "text": "b"}]},
         {"role": "user", "content": [{"type": "input_text", "text": "ab"}]},
     ),
+    "odd part": ({"role": "user", "content": ["x"]}, {"role": "user", "content": ["y"]}),
     "string output": (PARTS, {**PARTS, "output": "t"}),
     "image": (
         {"role": "user", "content": [{"type": "input_image", "image_url": "data:1"}]},
@@ -161,6 +162,8 @@ def test_order_and_borders_of_items_count() -> None:
     """Items cannot swap places or merge."""
     assert render({}, [USER, SAID]) != render({}, [SAID, USER])
     assert render({}, [USER, USER]) != render({}, [USER])
+    assert render({}, [{"a": 1}, {"b": 2}]) != render({}, [{"a": 1, "b": 2}])
+    assert render({"a": 1}, [{"b": 2}]) != render({"a": 1, "b": 2}, [])
 
 
 @pytest.mark.parametrize(

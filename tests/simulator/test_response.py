@@ -16,6 +16,7 @@ REQUEST = {
     "prompt_cache_key": "k",
     "conversation": "conv_1",
     "prompt": {"id": "pmpt_1"},
+    "tool_choice": None,
     "of_tomorrow": 1,
 }
 

@@ -1,5 +1,6 @@
 """The simulator as a whole: start, close, change, wait."""
 
+import asyncio
 import re
 import time
 from dataclasses import replace
@@ -36,7 +37,8 @@ async def test_closing_cuts_what_hangs(running: Running) -> None:
     await running.sim.until(lambda: len(running.sim.faults.struck) == 1)
     body = b'{"model":"m","input":"x","stream":true}'
     async with running.http.post(f"{running.base}/responses", data=body, headers={"api-key": "k"}) as answer:
-        await running.sim.close()
+        async with asyncio.timeout(0.5):  # aiohttp's own patience is longer
+            await running.sim.close()
         with pytest.raises(aiohttp.ClientError):
             await answer.read()
     assert {entry.outcome for entry in running.sim.journal} == {"cut"}

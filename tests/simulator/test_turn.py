@@ -1,6 +1,11 @@
 """A turn's rules that hold whatever the transport."""
 
-from proxy.simulator import Fault
+from proxy.simulator import Behaviour, Entry, Fault
+from proxy.simulator.errors import ApiError
+from proxy.simulator.host import Host
+from proxy.simulator.memory import Memory
+from proxy.simulator.prompt import Item
+from proxy.simulator.turn import Turn
 from tests.simulator.wire import TOOL, Running
 
 
@@ -65,3 +70,25 @@ async def test_pairs_are_checked_over_the_whole_context(running: Running) -> Non
     first = (await socket.turn(input="x", tools=[TOOL]))["response"]
     frame = await socket.turn(input="y", previous_response_id=first["id"])
     assert frame["error"]["message"] == f"No tool output found for function call {call_id}."
+
+
+async def test_all_is_settled_before_the_terminal_event_is_sent() -> None:
+    """When the last event goes out, the journal has the outcome, and the response can be continued."""
+    host, memory, seen = Host(Behaviour(), None), Memory(), []
+    entry = Entry(host.journal.next_number(), "ws", 1, None, (), b"", {"model": "m", "input": "x"})
+    host.journal.add(entry)
+
+    class Sink:
+        async def event(self, event: Item, *, terminal: bool) -> None:
+            response = event.get("response")
+            if terminal and isinstance(response, dict):
+                seen.append((host.journal[0].outcome, memory.find(response["id"]) is not None))
+
+        async def error(self, error: ApiError, sequence_number: int) -> None:
+            raise AssertionError((error, sequence_number))
+
+        async def strike(self, fault: Fault) -> bool:
+            raise AssertionError(fault)
+
+    await Turn(host, entry, memory, Sink()).run()
+    assert seen == [("completed", True)]

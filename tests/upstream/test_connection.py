@@ -120,11 +120,13 @@ async def test_a_turn_there_and_back(rig: Rig) -> None:
     """A create goes out as one text frame; the events come back in order, and the line stays for the next turn."""
     connection, line = await rig.open()
     for _ in range(2):
-        assert await connection.send(CREATE, None) is None
+        lease = await send(connection)
+        assert lease.dead is None
         assert await line.frame() == {"type": "response.create"}
         await line.send(*said())
         expected = ["response.created", "response.output_item.added", "response.output_item.done"]
         assert await types(lease, 4) == [*expected, "response.completed"]
+        connection.release(lease)
     assert connection.open
     assert rig.ended == []
 
@@ -162,21 +164,21 @@ async def test_a_close_is_seen_at_once_while_idle(rig: Rig, orderly: bool) -> No
     assert rig.ended == [(connection, [head], Whole.CONNECTION_LOST)]
     assert not connection.open
     assert not head.live
-    assert not connection.has_head
+    assert not connection.spare
+    assert not connection.occupied
 
 
 async def test_a_line_that_is_closing_is_not_used(rig: Rig) -> None:
-    """From the moment the host's close frame is here, nothing can be continued and nothing is written."""
+    """From the moment the host's close frame is here the line is not open, and nothing is written to it."""
     connection, line = await rig.open()
-    head = head_on(connection)
+    lease = lease_of(connection)
     line.deafen()  # it does not see our answer, and so keeps the TCP connection
     line.socket.protocol.send_close(1001)
     line.socket.transport.write(b"".join(line.socket.protocol.data_to_send()))
     await until(lambda: connection._socket.state is not SocketState.OPEN)
     assert not connection.open
-    assert not head.live
     with pytest.raises(TurnFault) as caught:
-        await soon(connection.send(CREATE, None))
+        await soon(lease.send(CREATE, None, None))
     assert caught.value.fault is Fault.LINE_LOST
 
 
@@ -232,15 +234,24 @@ async def test_the_age_limit_while_idle_counts_as_rotation(rig: Rig) -> None:
     assert rig.ended == [(connection, [head], Whole.ROTATED)]
 
 
-async def test_a_line_past_its_age_limit_serves_no_other_turn(rig: Rig) -> None:
-    """A create that is answered with the age limit is the connection's last, closed by the host or not."""
+async def test_the_age_limit_in_answer_to_a_create(rig: Rig) -> None:
+    """The create can go elsewhere, and the connection serves no other turn, closed by the host or not."""
     connection, line = await rig.open()
     lease = await send(connection)
     await line.send(failure("websocket_connection_limit_reached"))
-    assert await types(lease, 1) == ["error"]
-    connection.release(lease)
+    assert (await lost(lease)).fault is Fault.CONNECTION_LIMIT
     assert rig.reasons == [Whole.ROTATED]
     await line.closed()
+
+
+async def test_the_age_limit_in_mid_answer_is_a_lost_line(rig: Rig) -> None:
+    """What began to be answered cannot simply go elsewhere."""
+    connection, line = await rig.open()
+    lease = await send(connection)
+    await line.send(created(), failure("websocket_connection_limit_reached"))
+    assert await types(lease, 1) == ["response.created"]
+    assert (await lost(lease)).fault is Fault.LINE_LOST
+    assert rig.reasons == [Whole.ROTATED]
 
 
 async def test_an_oversize_frame_is_never_sent(rig: Rig) -> None:
@@ -249,11 +260,13 @@ async def test_an_oversize_frame_is_never_sent(rig: Rig) -> None:
     connection, line = await rig.open()
     head = head_on(connection)
     for size in (1, 100):
+        lease = lease_of(connection)
         with pytest.raises(TurnFault) as caught:
-            await connection.send(CREATE + b" " * size, PROBE)
+            await lease.send(CREATE + b" " * size, PROBE, head)
+        connection.release(lease)
         assert caught.value.fault is Fault.OVERSIZE
     assert head.live
-    assert await connection.send(CREATE, None) is head
+    assert (await send(connection)).dead is head
     assert await line.frame() == {"type": "response.create"}
 
 
@@ -285,19 +298,20 @@ async def test_a_reset_is_a_lost_line(rig: Rig) -> None:
     assert (found.fault, found.detail) == (Fault.LINE_LOST, "the line was lost without a close frame")
 
 
-@pytest.mark.parametrize(("frame", "fault"), [(b"x", Fault.GARBAGE), (None, Fault.LINE_LOST)])
-async def test_a_create_on_a_dead_line_is_refused(rig: Rig, frame: bytes | None, fault: Fault) -> None:
-    """A create for a line that is gone is told what ended the line; nothing is written."""
+@pytest.mark.parametrize("frame", [b"x", None])
+async def test_a_create_on_a_dead_line_is_unsent(rig: Rig, frame: bytes | None) -> None:
+    """Whatever ended the line, a create that was not written is told LINE_LOST."""
     connection, line = await rig.open()
+    lease = lease_of(connection)
     if frame:
         await line.send(frame)
         await line.closed()
     else:
-        await line.close()
+        await line.close(1009)
     await until(lambda: bool(rig.ended))
     with pytest.raises(TurnFault) as caught:
-        lease = await send(connection)
-    assert caught.value.fault is fault
+        await lease.send(CREATE, None, None)
+    assert caught.value.fault is Fault.LINE_LOST
 
 
 async def test_a_line_lost_while_writing(rig: Rig) -> None:
@@ -313,16 +327,18 @@ async def test_a_line_lost_while_writing(rig: Rig) -> None:
 
 
 async def test_a_head_dies_by_the_next_create(rig: Rig) -> None:
-    """A head is held while its lane is idle, unleased and has it as latest; a create gives it up for good."""
+    """A head is live while its lane is idle, unleased and has it as latest; a create gives it up for good."""
     connection, line = await rig.open()
     head = head_on(connection)
+    lease = lease_of(connection)
     assert not head.live
-    connection.leased = False
+    connection.release(lease)
     assert head.live
-    assert await connection.send(CREATE, None) is head
-    assert not head.live
+    lease = await send(connection)
+    assert lease.dead is head
     await line.send(*said())
     await types(lease, 4)
+    connection.release(lease)
     assert not head.live
     newer = head_on(connection)
     assert newer.live
@@ -337,24 +353,30 @@ async def test_no_head_on_a_line_that_is_gone(rig: Rig) -> None:
     await types(lease, 4)
     await line.close()
     await until(lambda: bool(rig.ended))
-    assert not connection.commit(Head("resp_1", (b"f",), b"key", connection, stored=False))
+    assert not lease.commit(Head("resp_1", (b"f",), b"key", lease.lane, stored=False))
 
 
-async def test_given_back_after_a_whole_answer(rig: Rig) -> None:
-    """The line stays open for the next turn and counts as used just now."""
+@pytest.mark.parametrize("taken", [True, False])
+async def test_given_back_after_a_whole_answer(rig: Rig, taken: bool) -> None:  # noqa: FBT001
+    """The line stays open for the next turn and counts as used just now; what was not taken is forgotten."""
     connection, line = await rig.open()
     used = connection.used_at
     lease = await send(connection)
     await line.send(*said())
-    await types(lease, 4)
+    await until(lambda: len(lease._inbox) == 4)
+    if taken:
+        await types(lease, 4)
     connection.release(lease)
-    assert (connection.leased, connection.open) == (False, True)
+    assert (connection.busy, connection.spare, connection.open) == (False, True, True)
     assert connection.used_at > used
+    again = await send(connection)
+    await line.send(created("resp_2"))
+    assert b"resp_2" in (await again.batch(LIMIT))[0].frame
 
 
-@pytest.mark.parametrize("frames", [[], [created()], said()])
+@pytest.mark.parametrize("frames", [[], [created()], said()[:3]])
 async def test_given_back_in_mid_answer_it_is_closed(rig: Rig, frames: list[bytes]) -> None:
-    """A lease that ends with an answer outstanding, begun or not taken stops the generation: the socket closes."""
+    """A lease that ends with an answer outstanding or begun stops the generation: the socket closes."""
     connection, line = await rig.open()
     lease = await send(connection)
     await line.frame()
@@ -367,13 +389,28 @@ async def test_given_back_in_mid_answer_it_is_closed(rig: Rig, frames: list[byte
 
 
 async def test_the_end_comes_once(rig: Rig) -> None:
-    """However often a connection is retired, its end is told once, with the first reason."""
+    """However often a connection is closed, its end is told once, with the first reason."""
     connection, line = await rig.open()
-    connection.retire(Whole.EVICTED)
+    connection.close(Whole.EVICTED)
+    connection.close(Whole.ROTATED)
     connection.retire(Whole.ROTATED)
     await line.closed()
-    connection.release(lease)
     assert rig.reasons == [Whole.EVICTED]
+
+
+async def test_a_retired_connection_finishes_its_turn(rig: Rig) -> None:
+    """Retiring takes no new turn and disturbs none: the socket closes when the last lease ends."""
+    connection, line = await rig.open()
+    lease = await send(connection)
+    connection.retire(Whole.ROTATED)
+    assert not connection.spare
+    assert not connection.occupied
+    await line.send(*said())
+    assert len(await types(lease, 4)) == 4
+    assert connection.open
+    connection.release(lease)
+    assert await line.closed() == 1000
+    assert rig.reasons == [Whole.ROTATED]
 
 
 async def test_a_probe_goes_ahead_in_the_same_breath(rig: Rig) -> None:
@@ -384,10 +421,43 @@ async def test_a_probe_goes_ahead_in_the_same_breath(rig: Rig) -> None:
         {"type": "response.create", "generate": False},
         {"type": "response.create"},
     ]
+    assert lease.asked
     await line.send(failure("previous_response_not_found"), *said())
+    await lease.probed(LIMIT)
     assert (await types(lease, 4))[0] == "response.created"
     assert rig.host.trust.verified
-    assert head_on(connection).live
+    assert lease.commit(Head("resp_1", (b"f",), b"key", lease.lane, stored=False))
+
+
+async def test_a_probe_without_an_answer_ends_the_line(rig: Rig) -> None:
+    """A host that is silent about a made-up id holds the turn no longer than asked; twice, and it is asked no more."""
+    for times in (1, 2):
+        connection, _ = await rig.open()
+        lease = await send(connection, probe=PROBE)
+        with pytest.raises(TurnFault) as caught:
+            await lease.probed(0.01)
+        assert caught.value.fault is Fault.LINE_LOST
+        assert not connection.open
+        assert rig.host.must_be_asked is (times == 1)
+
+
+async def test_a_line_lost_over_the_probe(rig: Rig) -> None:
+    """A host that hangs up instead of answering counts as asked in vain, and the turn is told at once."""
+    for times in (1, 2):
+        connection, line = await rig.open()
+        lease = await send(connection, probe=PROBE)
+        line.abort()
+        with pytest.raises(TurnFault):
+            await lease.probed(LIMIT)
+        assert rig.host.must_be_asked is (times == 1)
+
+
+async def test_without_a_probe_there_is_no_answer_to_wait_for(rig: Rig) -> None:
+    """A turn that asked nothing goes straight to its events."""
+    connection, _ = await rig.open()
+    lease = await send(connection)
+    await lease.probed(0.0)
+    assert not lease.asked
 
 
 async def test_a_lenient_host_is_found_out(rig: Rig) -> None:
@@ -412,7 +482,7 @@ async def test_an_unclear_verdict_leaves_the_question_open(rig: Rig) -> None:
 async def test_a_pong_in_time_settles_the_doubt(rig: Rig) -> None:
     """A line silent for long gets a ping together with the turn; a pong, and nothing happens."""
     connection, _ = await rig.open(ALWAYS_DOUBTFUL)
-    lease = await send(connection)
+    await send(connection)
     await over(named("doubtful line"))
     assert connection.open
 
@@ -421,7 +491,7 @@ async def test_an_event_in_time_settles_the_doubt(rig: Rig) -> None:
     """An event proves the line as well as a pong does."""
     connection, line = await rig.open(ALWAYS_DOUBTFUL)
     line.deafen()
-    lease = await send(connection)
+    await send(connection)
     await line.send(created())
     await over(named("doubtful line"))
     assert connection.open
@@ -463,7 +533,7 @@ async def test_a_line_lost_while_in_doubt(rig: Rig) -> None:
 async def test_a_line_in_use_is_not_doubted(rig: Rig) -> None:
     """Within doubtful_after_seconds of the last event no ping is sent."""
     connection, _ = await rig.open()
-    lease = await send(connection)
+    await send(connection)
     with pytest.raises(LookupError):
         named("doubtful line")
 
@@ -513,11 +583,159 @@ async def test_a_slow_turn_still_gets_everything(rig: Rig) -> None:
 
 
 async def test_a_connection_does_not_show_its_credential(rig: Rig) -> None:
-    """Neither it, nor its key, host or fault, says whose it is."""
+    """Neither it, nor its key, host, lease or fault, says whose it is."""
     connection, _ = await rig.open()
-    connection.retire(Whole.EVICTED)
-    shown = f"{connection!r} {connection.key!r} {connection.host!r} {connection.fault!r} {connection.fault}"
+    lease = lease_of(connection)
+    connection.close(Whole.EVICTED)
+    shown = f"{connection!r} {connection.key!r} {connection.host!r} {lease!r} {connection.fault!r} {connection.fault}"
     assert "secret" not in shown
+
+
+async def test_a_host_that_takes_nothing(rig: Rig) -> None:
+    """A write that gets nowhere for write_seconds ends the line, and with it the turn."""
+    rig.write_seconds = 0.05
+    connection, line = await rig.open()
+    line.deafen()
+    lease = lease_of(connection)
+    await soon(lease.send(CREATE + b" " * 15_000_000, None, None))
+    assert "took nothing" in (await lost(lease)).detail
+
+
+async def test_closing_waits_for_the_socket(rig: Rig) -> None:
+    """`closed` returns when both the socket and its reader are done."""
+    connection, line = await rig.open()
+    connection.close(Whole.CONNECTION_LOST)
+    await soon(connection.closed())
+    assert connection._reader.done()
+    assert await line.closed() == 1000
+
+
+async def two_lanes(rig: Rig) -> tuple[Connection, Line, Lease, Lease]:
+    """A connection to a host with lanes, and two turns at work on it."""
+    connection, line = await rig.open(named=True)
+    one = await send(connection)
+    assert not connection.spare  # until the host has shown that it knows names
+    await line.send(created("resp_a", stream_id="l1"))
+    assert await types(one, 1) == ["response.created"]
+    two = await send(connection)
+    await line.send(created("resp_b", stream_id="l2"))
+    assert await types(two, 1) == ["response.created"]
+    return connection, line, one, two
+
+
+async def test_two_turns_on_one_socket(rig: Rig) -> None:
+    """Each turn gets the events of its own lane, without the lane's name, however they are mixed."""
+    connection, line, one, two = await two_lanes(rig)
+    mixed = zip(said("resp_b", stream_id="l2")[1:], said("resp_a", stream_id="l1")[1:], strict=True)
+    for pair in mixed:
+        await line.send(*pair)
+    for lease, name in ((one, b"resp_a"), (two, b"resp_b")):
+        events = []
+        while len(events) < 3:
+            events += await lease.batch(LIMIT)
+        assert name in events[-1].frame
+        assert not any(b"stream_id" in event.frame for event in events)
+        connection.release(lease)
+    assert (connection.open, connection.busy) == (True, False)
+
+
+async def test_an_abandoned_lane_drains_and_is_used_again(rig: Rig) -> None:
+    """Where others share the socket it stays open: the rest of the answer is dropped, then the lane is free."""
+    connection, line, one, two = await two_lanes(rig)
+    connection.release(one)
+    assert one.lane.state is State.DRAINING
+    drain = named("drain")
+    await line.send(*said("resp_a", stream_id="l1")[1:], *said("resp_b", stream_id="l2")[1:])
+    assert len(await types(two, 3)) == 3
+    await over(drain)
+    assert one.lane.idle
+    assert connection.open
+    assert lease_of(connection).lane is one.lane
+
+
+async def test_a_long_drain_gives_the_lane_up(rig: Rig) -> None:
+    """After 256 KB the lane is quarantined: its frames are dropped, the other turn ends in peace, then the line goes."""
+    connection, line, one, two = await two_lanes(rig)
+    connection.release(one)
+    drain = named("drain")
+    delta = event("response.output_text.delta", stream_id="l1", delta="x" * 100_000)
+    await line.send(delta, delta, delta)
+    await over(drain)
+    assert one.lane.state is State.QUARANTINED
+    await line.send(delta, *said("resp_b", stream_id="l2")[1:])
+    assert len(await types(two, 3)) == 3
+    assert connection.open
+    connection.release(two)
+    await line.closed()
+    assert rig.reasons == [Whole.UNFINISHED]
+
+
+async def test_a_slow_drain_gives_the_lane_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An abandoned answer that goes on for too long costs its lane too."""
+    monkeypatch.setattr("proxy.upstream.connection._DRAIN_SECONDS", 0.01)
+    connection, line, one, two = await two_lanes(rig)
+    connection.release(two)
+    await over(named("drain"))
+    assert two.lane.state is State.QUARANTINED
+    await line.send(*said("resp_a", stream_id="l1")[1:])
+    assert len(await types(one, 3)) == 3
+    connection.release(one)
+    await line.closed()
+
+
+async def test_a_line_lost_while_draining(rig: Rig) -> None:
+    """The drain ends with the line."""
+    connection, line, one, two = await two_lanes(rig)
+    connection.release(one)
+    drain = named("drain")
+    line.abort()
+    await over(drain)
+    assert (await lost(two)).fault is Fault.LINE_LOST
+
+
+async def test_a_stray_event_on_an_idle_lane_costs_that_lane(rig: Rig) -> None:
+    """The other turn on the socket is not disturbed; the connection goes when it is done."""
+    connection, line, one, two = await two_lanes(rig)
+    await line.send(*said("resp_a", stream_id="l1")[1:])
+    await types(one, 3)
+    connection.release(one)
+    await line.send(created("stray", stream_id="l1"), *said("resp_b", stream_id="l2")[1:])
+    assert len(await types(two, 3)) == 3
+    assert one.lane.state is State.QUARANTINED
+    connection.release(two)
+    await line.closed()
+
+
+async def test_an_event_of_an_unknown_lane_closes_the_line(rig: Rig) -> None:
+    """Where the lane cannot be told, nothing on the connection can be trusted."""
+    _, line, one, two = await two_lanes(rig)
+    await line.send(created("who", stream_id="l99"))
+    for lease in (one, two):
+        assert (await lost(lease)).fault is Fault.GARBAGE
+    await line.closed()
+
+
+async def test_a_host_that_echoes_no_name_has_no_lanes(rig: Rig) -> None:
+    """The turn goes on on the one lane there is, and the host is asked for lanes no more."""
+    rig.host = Host(Capabilities(lanes=True), recheck_seconds=1, clock=lambda: 0.0)
+    connection, line = await rig.open(named=True)
+    lease = await send(connection)
+    await line.send(*said())
+    assert len(await types(lease, 4)) == 4
+    assert not rig.host.has_lanes
+    assert lease.named is None
+
+
+async def test_a_slow_caller_does_not_hold_up_those_that_share_its_socket(rig: Rig) -> None:
+    """Its turn is given up when too much waits for it; the other one's events keep coming, and memory stays bounded."""
+    _, line, one, two = await two_lanes(rig)
+    delta = event("response.output_text.delta", stream_id="l1", delta="x" * 1_000_000)
+    await line.send(*[delta] * 40, *said("resp_b", stream_id="l2")[1:])
+    assert len(await types(two, 3)) == 3
+    assert one.waiting < _OVERFLOW + 2 * len(delta)
+    with pytest.raises(TurnFault):
+        for _ in range(2):
+            await one.batch(LIMIT)
 
 
 async def test_cancelled_while_waiting_it_loses_no_event(rig: Rig) -> None:

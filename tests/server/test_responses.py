@@ -1,0 +1,339 @@
+"""HTTP sinks: answers reach the caller as the API, or the upstream, would have sent them."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from proxy.config import Timeouts
+from proxy.core.reasons import Passed, Route
+from proxy.server.responses import labels
+from proxy.simulator import Behaviour, Fault
+from proxy.tasks import Tasks
+from proxy.turns.outcome import End, Outcome
+from tests.server.wire import (
+    KEY,
+    CutShort,
+    Line,
+    Response,
+    Rig,
+    ask,
+    connected,
+    request,
+    request_head,
+    rigged,
+    scripted,
+)
+
+HELLO: dict[str, object] = {"model": "gpt-5.4", "input": "hello", "store": False}
+STREAM = {**HELLO, "stream": True}
+OURS = {"x-request-id", "x-openline-route", "x-openline-reason"}
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    """A simulator and a proxy with default settings."""
+    async with rigged() as running:
+        yield running
+
+
+async def answered(raw: bytes, method: str = "GET") -> tuple[Response, Outcome]:
+    """What a caller gets where the upstream answers with these bytes and closes, and the outcome."""
+
+    async def script(line: Line) -> None:
+        await request_head(line)
+        await line.send(raw)
+
+    async with scripted(script) as base, rigged(upstream=base) as rig:
+        return await rig.ask(method, "/v1/x"), await rig.outcome()
+
+
+def theirs(response: Response) -> list[tuple[str, str]]:
+    """The headers of an answer that are not this hop's."""
+    return [(name, value) for name, value in response.headers if name not in {*OURS, "Transfer-Encoding"}]
+
+
+# ---- what passes through, on its way down
+
+
+async def test_headers_come_back_as_they_were() -> None:
+    """Order, case, repeated Set-Cookie, odd bytes: all as the upstream sent them; nothing of the library is added."""
+    headers = [
+        ("x-ratelimit-remaining", "9"),
+        ("Set-Cookie", "a=1; Path=/; HttpOnly"),
+        ("X-MiXed", "caf\u00c3\u00a9"),
+        ("set-cookie", "b=2"),
+        ("openai-processing-ms", "7"),
+        ("Content-Length", "2"),
+    ]
+    raw = "HTTP/1.1 201 Quite Right\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\nok"
+    response, outcome = await answered(raw.encode("latin-1"))
+    assert response.line == "HTTP/1.1 201 Quite Right"
+    assert theirs(response) == headers
+    assert response.body == b"ok"
+    assert response.header("x-request-id") == outcome.id
+    assert (outcome.status, outcome.end) == (201, End.PASSED)
+
+
+async def test_the_upstreams_own_server_date_and_request_id_come_through() -> None:
+    """What the library would add is not taken for its own where the upstream said it."""
+    headers = [("Server", "Python/3.9 aiohttp/1"), ("Date", "x"), ("X-Request-ID", "req_1"), ("Content-Length", "0")]
+    raw = "HTTP/1.1 200 OK\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n"
+    response, _ = await answered(raw.encode())
+    assert theirs(response) == headers
+
+
+async def test_hop_by_hop_headers_end_here() -> None:
+    """Headers of the upstream's connection, and x-openline-* ones of another Openline, do not reach the caller."""
+    response, _ = await answered(
+        b"HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-Openline-Route: delta\r\n"
+        b"Trailer: X-T\r\nUpgrade: h2c\r\nX-End: 1\r\nContent-Length: 0\r\n\r\n"
+    )
+    assert theirs(response) == [("X-End", "1"), ("Content-Length", "0")]
+    assert response.header("x-openline-route") == "passthrough"
+
+
+async def test_headers_that_cannot_be_passed_on_as_they_are() -> None:
+    """Latin-1 arrives as UTF-8, control characters as blanks: the answer is not lost for a header."""
+    response, _ = await answered(b"HTTP/1.1 200 O\x01K\r\nX-Name: caf\xe9\x02!\r\nContent-Length: 2\r\n\r\nok")
+    assert response.line == "HTTP/1.1 200 O K"
+    assert response.header("x-name") == "caf\u00c3\u00a9 !"
+    assert response.body == b"ok"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "200 OK",
+        "204 No Content",
+        "304 Not Modified",
+        "302 Found",
+        "418 I'm a teapot",
+        "429 Slow",
+        "503 Later",
+        "299 Odd",
+    ],
+)
+async def test_statuses_come_back(line: str) -> None:
+    """Status and reason are the upstream's; a redirect is not followed."""
+    body = b"" if line[:3] in {"204", "304"} else b"ok"
+    length = f"Content-Length: {len(body)}\r\n" if body else ""
+    response, outcome = await answered(f"HTTP/1.1 {line}\r\nLocation: /v1/y\r\n{length}\r\n".encode() + body)
+    assert response.line == f"HTTP/1.1 {line}"
+    assert (response.header("location"), response.body) == ("/v1/y", body)
+    assert outcome.status == int(line[:3])
+
+
+async def test_a_head_request_gets_the_headers_alone() -> None:
+    """The length that a GET would have had comes back, and no body; the connection goes on."""
+    response, _ = await answered(b"HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n", "HEAD")
+    assert (response.header("content-length"), response.body) == ("77", b"")
+
+
+async def test_compressed_answers_are_left_alone() -> None:
+    """A gzip answer reaches the caller byte for byte with its label."""
+    packed = gzip.compress(b"x" * 1_000)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+    response, _ = await answered(head.encode() + packed)
+    assert (response.header("content-encoding"), response.body) == ("gzip", packed)
+
+
+async def test_an_answer_that_ends_with_the_connection() -> None:
+    """An HTTP/1.0 answer without a length is whole when the upstream closes."""
+    response, outcome = await answered(b"HTTP/1.0 200 OK\r\n\r\nall of it")
+    assert (response.body, outcome.end) == (b"all of it", End.PASSED)
+
+
+async def test_an_answer_streams() -> None:
+    """The first chunk reaches the caller before the upstream has sent its last."""
+    go_on = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        await request_head(line)
+        await line.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        await go_on.wait()
+        await line.send(b"4\r\nlast\r\n0\r\n\r\n")
+
+    async with scripted(script) as base, rigged(upstream=base) as rig, connected(rig.url) as line:
+        await line.send(request("GET", "/v1/x", [KEY]))
+        assert (await line.head()).chunked
+        assert await line.chunk() == b"first"
+        go_on.set()
+        assert [await line.chunk(), await line.chunk()] == [b"last", b""]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfirst",
+    ],
+    ids=["chunked", "length"],
+)
+async def test_an_answer_that_is_cut_stays_cut(raw: bytes) -> None:
+    """Where the upstream breaks off, the caller's body breaks off too: no clean end pretends that it was whole."""
+
+    async def script(line: Line) -> None:
+        await request_head(line)
+        await line.send(raw)
+
+    async with scripted(script) as base, rigged(upstream=base) as rig:
+        with pytest.raises(CutShort):
+            await rig.ask("GET", "/v1/x")
+        outcome = await rig.outcome()
+        assert (outcome.end, outcome.status) == (End.CUT, 200)
+        assert outcome.faults == ["the upstream's answer was cut short"]
+        assert rig.outcomes.empty()
+
+
+async def test_garbage_from_upstream_is_a_502() -> None:
+    """What is no HTTP at all cannot be passed on: a clear error in its place."""
+    response, outcome = await answered(b"garbage\r\n\r\n")
+    assert (response.status, response.error()["code"]) == (502, "openline_unreachable")
+    assert (outcome.status, outcome.end) == (502, End.ERROR)
+
+
+async def test_a_caller_that_takes_nothing_is_let_go() -> None:
+    """A caller that stops reading holds its upstream connection no longer than timeouts.write_seconds."""
+    ended = asyncio.get_running_loop().create_future()
+
+    async def script(line: Line) -> None:
+        await request_head(line)
+        await line.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            while True:
+                await line.send(b"10000\r\n" + bytes(65_536) + b"\r\n")
+        except ConnectionError:
+            ended.set_result("cut")
+
+    limits = Timeouts(write_seconds=0.2)
+    async with scripted(script) as base, rigged(upstream=base, timeouts=limits) as rig, connected(rig.url) as line:
+        line.writer.transport.pause_reading()  # type: ignore[attr-defined] # a socket's transport reads as well
+        await line.send(request("GET", "/v1/x", [KEY]))
+        outcome = await rig.outcome()
+        assert (outcome.end, outcome.status) == (End.HUNG_UP, 200)
+        async with asyncio.timeout(10):
+            assert await ended == "cut"
+
+
+# ---- turns
+
+
+def events(body: bytes) -> list[tuple[str, dict[str, object]]]:
+    """An SSE body's events, read strictly: `event: TYPE`, `data: JSON`, an empty line."""
+    found = []
+    for block in body.removesuffix(b"\n\n").split(b"\n\n"):
+        first, second = block.split(b"\n")
+        data = msgspec.json.decode(second.removeprefix(b"data: "), type=dict[str, object])
+        found.append((first.removeprefix(b"event: ").decode(), data))
+    return found
+
+
+async def test_sse_callers_get_the_apis_framing(rig: Rig) -> None:
+    """Each event has its type line and one data line; types, order and sequence numbers are those of plain HTTP."""
+    response = await rig.create(STREAM)
+    direct = await ask(rig.app._settings.upstream.url, "POST", "/v1/responses", [KEY], msgspec.json.encode(STREAM))
+    assert (response.status, response.chunked) == (200, True)
+    assert response.header("content-type") == direct.header("content-type") == "text/event-stream; charset=utf-8"
+    assert response.header("server") is None
+    got, wanted = events(response.body), events(direct.body)
+    assert [kind for kind, _ in got] == [kind for kind, _ in wanted]
+    assert [event["sequence_number"] for _, event in got] == [event["sequence_number"] for _, event in wanted]
+    assert all(kind == event["type"] and "stream_id" not in event for kind, event in got)
+
+
+async def test_json_callers_get_the_final_response(rig: Rig) -> None:
+    """Without `stream` the answer is the final response alone, as JSON with its length."""
+    response = await rig.create(HELLO)
+    assert (response.status, response.header("content-type")) == (200, "application/json")
+    assert response.header("content-length") == str(len(response.body))
+    body = response.json()
+    assert (body["object"], body["status"]) == ("response", "completed")
+    assert body["output"]
+
+
+@pytest.mark.parametrize("body", [HELLO, STREAM], ids=["json", "sse"])
+@pytest.mark.parametrize("transport", ["ws", "http"])
+async def test_early_errors_are_http_answers(body: dict[str, object], transport: str, rig: Rig) -> None:
+    """An error before any event has the status, the whole error object and the Retry-After of plain HTTP."""
+    refusal = {"status": 429, "code": "rate_limit_exceeded", "message": "Slow down.", "headers": {"Retry-After": "7"}}
+    rig.sim.faults.add(Fault("error", "start", **refusal))  # type: ignore[arg-type] # the names are checked there
+    headers = [KEY, *([("x-openline-mode", "off")] if transport == "http" else [])]
+    response = await rig.create(body, headers)
+    assert (response.status, response.header("retry-after")) == (429, "7")
+    assert response.error()["code"] == "rate_limit_exceeded"
+    assert response.error()["message"] == "Slow down."
+    assert {"type", "param"} <= set(response.error())
+    assert rig.sim.journal[-1].transport == transport
+    assert (await rig.outcome()).status == 429
+
+
+async def test_an_error_in_mid_stream_has_the_flat_shape(rig: Rig) -> None:
+    """After events an error is the last event of the stream, which then ends cleanly."""
+    rig.sim.faults.add(Fault("error", "events", after=2, code="server_error", message="Broken."))
+    response = await rig.create(STREAM)
+    kind, event = events(response.body)[-1]
+    assert (response.status, kind, event["code"], event["message"]) == (200, "error", "server_error", "Broken.")
+    assert (await rig.outcome()).end is End.ERROR
+
+
+async def test_a_line_lost_in_mid_stream_cuts_the_callers_body(rig: Rig) -> None:
+    """After events a lost socket looks as a lost HTTP line would: the chunked body is not ended."""
+    rig.sim.faults.add(Fault("abort", "events", after=2))
+    with pytest.raises(CutShort):
+        await rig.create(STREAM)
+    outcome = await rig.outcome()
+    assert (outcome.end, outcome.status) == (End.CUT, 200)
+    assert rig.outcomes.empty()
+
+
+async def test_silence_is_filled_with_comments(tmp_path: object) -> None:  # noqa: ARG001
+    """After the first event a silent upstream is bridged by SSE comments, which parsers skip."""
+    async with rigged(timeouts=Timeouts(keepalive_seconds=0.05)) as rig, connected(rig.url) as line:
+        rig.sim.faults.add(Fault("hang", "events", after=2))
+        await line.send(request("POST", "/v1/responses", [KEY], msgspec.json.encode(STREAM)))
+        await line.head()
+        chunks = [await line.chunk()]
+        while chunks[-1] != b": keep-alive\n\n":
+            chunks.append(await line.chunk())
+        assert chunks[0].startswith(b"event: response.created\n")
+        rig.sim.faults.release()
+        while chunks[-1]:
+            chunks.append(await line.chunk())
+        assert b"event: response.completed" in b"".join(chunks)
+
+
+async def test_a_turn_over_http_is_cut_as_it_was() -> None:
+    """Without WebSocket mode a broken answer reaches the caller broken, and is recorded so."""
+    async with rigged(Behaviour(websocket=False)) as rig:
+        rig.sim.faults.add(Fault("abort", "events", after=2, transport="http"))
+        with pytest.raises(CutShort):
+            await rig.create(STREAM)
+        assert (await rig.outcome()).end is End.CUT
+
+
+async def test_the_next_turn_on_the_terminal_byte_is_a_delta(rig: Rig, tasks: Tasks) -> None:
+    """When the terminal event is written the lane is free again: a caller's next turn at once is a delta."""
+    body = {**STREAM, "input": [{"role": "user", "content": "hello [[rounds=1 calls=0]]"}]}
+    async with connected(rig.url) as line:
+        await line.send(request("POST", "/v1/responses", [KEY], msgspec.json.encode(body)))
+        await line.head()
+        text = b""
+        while b"event: response.completed" not in text:
+            text += await line.chunk()
+        final = next(event for kind, event in events(text) if kind == "response.completed")
+        output = msgspec.convert(final["response"], dict[str, object])["output"]
+        items = [*body["input"], *msgspec.convert(output, list[object]), {"role": "user", "content": "more"}]  # type: ignore[misc]
+        response = await rig.create({**body, "input": items})
+        assert response.header("x-openline-route") == "delta"
+        assert response.header("x-openline-reason") is None
+
+
+def test_labels() -> None:
+    """The route always, the reason where there is one."""
+    outcome = Outcome("ol_1", Route.DELTA)
+    assert labels(outcome) == {"x-openline-route": "delta"}
+    outcome.route, outcome.reason = Route.PASSTHROUGH, Passed.QUERY
+    assert labels(outcome) == {"x-openline-route": "passthrough", "x-openline-reason": "query"}
