@@ -29,7 +29,8 @@ from proxy.upstream.dial import dialler
 from proxy.upstream.http import LARGEST_HEADER, MOST_HEADERS, PlainHttp
 from proxy.upstream.pool import Pool
 
-_CLOSE_SECONDS = 1.0
+# What drain did not wait for gets no second grace, but for the last bytes to be written.
+_CLOSE_SECONDS = 0.1
 _SAVE_SECONDS = 30.0
 _LOG = logging.getLogger("openline.server")
 
@@ -92,6 +93,7 @@ class Openline:
 
     async def close(self) -> None:
         """End whatever still runs and close every socket."""
+        await self.drain(0)
         await self._tasks.close()
         if self._runner:
             await self._runner.cleanup()

@@ -79,6 +79,7 @@ class Handler:
         self._semantic = {*SEMANTIC, *(name.lower() for name in settings.upstream.semantic_headers)}
         self.running = 0
         self._draining = False
+        self._drained = False
         self._idle = asyncio.Event()
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
@@ -101,7 +102,7 @@ class Handler:
             outcome.end = End.HUNG_UP
             call.sink.abort()
         except asyncio.CancelledError:
-            outcome.end = End.HUNG_UP if request.transport is None else End.CUT
+            outcome.end = End.CUT if self._drained else End.HUNG_UP
             raise
         except Exception:
             # A fault of ours: the library logs it and answers 500; the record must not say that all went well.
@@ -119,14 +120,14 @@ class Handler:
     async def drain(self, limit: float) -> None:
         """Take no new requests; wait for the running ones, at most `limit` seconds."""
         self._draining = True
-        if not self.running:
-            return
         self._idle.clear()
         try:
             async with asyncio.timeout(limit):
-                await self._idle.wait()
+                while self.running:
+                    await self._idle.wait()
         except TimeoutError:
-            return
+            # What still runs is going to be cut: it will not be its caller who hung up.
+            self._drained = True
 
     async def _serve(self, call: _Call) -> None:
         """Answer the request, or say why not."""

@@ -4,10 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import NamedTuple, Protocol
 
 import cachetools
 from websockets.asyncio.client import ClientConnection
@@ -22,69 +19,12 @@ from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import PoolKey
 from proxy.upstream.capabilities import Host
+from proxy.upstream.choice import Coming, Move, choose
 from proxy.upstream.connection import Connection
 from proxy.upstream.dial import Dialler
 from proxy.upstream.lease import Lease
 
 _MOST_BREAKERS = 1_024
-
-
-class Sight(Protocol):
-    """What the choice asks of a connection."""
-
-    used_at: float
-
-    @property
-    def busy(self) -> bool:
-        """Whether any turn has a part of it."""
-
-    @property
-    def spare(self) -> bool:
-        """Whether a turn can start on it without a conversation being given up."""
-
-    @property
-    def occupied(self) -> bool:
-        """Whether a turn can start on it if a conversation is given up."""
-
-
-class Coming(NamedTuple):
-    """Dials under way."""
-
-    own: int
-    all: int
-
-
-class Move(Enum):
-    """What to do where no connection is chosen."""
-
-    DIAL = auto()
-    WAIT = auto()
-
-
-def choose(
-    own: Sequence[Sight], others: Sequence[Sight], coming: Coming, limits: Limits
-) -> tuple[Move | None, Sight | None]:
-    """The connection for a turn that continues nothing.
-
-    In this order: one with a lane that remembers no conversation; a new one; a new one in place of another key's
-    oldest idle one; the oldest of its own with an idle lane, whose conversation is given up.
-
-    Returns:
-        (None, connection): use it. (DIAL, None): open one. (DIAL, connection): close that one, open one. (WAIT, None).
-    """
-    spare = [one for one in own if one.spare]
-    if spare:
-        return None, max(spare, key=lambda one: one.used_at)
-    below_own = len(own) + coming.own < limits.max_connections_per_key
-    if below_own and len(own) + len(others) + coming.all < limits.max_connections:
-        return Move.DIAL, None
-    strangers = [one for one in others if not one.busy]
-    if below_own and strangers:
-        return Move.DIAL, min(strangers, key=lambda one: one.used_at)
-    occupied = [one for one in own if one.occupied]
-    if occupied:
-        return None, min(occupied, key=lambda one: one.used_at)
-    return Move.WAIT, None
 
 
 @dataclass(slots=True)

@@ -19,11 +19,20 @@ CHAIN = [b"scope", b"1", b"2", b"3"]
 
 
 class Anywhere:
-    """A place that holds every head."""
+    """A place that holds every head, or lends it."""
+
+    connection = 1
+
+    def __init__(self, *, idle: bool = True) -> None:
+        self.idle = idle
 
     def holds(self, _head: Head) -> bool:
-        """Always."""
-        return True
+        """While idle."""
+        return self.idle
+
+    def lends(self, _head: Head) -> bool:
+        """While not."""
+        return not self.idle
 
 
 def head(*points: bytes, tokens: int = 0, settings_size: int = 0) -> Head:
@@ -129,6 +138,13 @@ def test_an_answer_of_nothing_is_continued() -> None:
     parent = head(b"1")
     decision = decide(request(USER, USER), [b"scope", b"1", b"2"], heads(parent), TRUSTED, forced_full=False)
     assert decision == Delta(parent, 1)
+
+
+def test_a_sibling_forks() -> None:
+    """Where the head's first child is in flight, the delta says that it needs a lane of its own."""
+    parent = Head("r", (b"2",), b"key", Anywhere(idle=False), stored=False)
+    decision = decide(request(USER, SAID, USER), CHAIN, heads(parent), TRUSTED, forced_full=False)
+    assert decision == Delta(parent, 2, fork=True)
 
 
 # --- the trip-wire

@@ -6,21 +6,18 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import settings as profile
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from proxy.core.events import sniff
+from proxy.core.events import Event, sniff
 from proxy.core.fingerprint import Fingerprints
-from proxy.core.heads import Found, Head, Heads
-from proxy.core.lanes import Lane, State, Whose
+from proxy.core.heads import Found, Head, Heads, Nowhere, StoredHead, StoredItem
+from proxy.core.lanes import Lane, Lanes, State, Whose
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Whole
 from proxy.core.request import parse
 from proxy.core.scope import scope
 
 KEY = b"key"
-CREATED = sniff(b'{"type":"response.created"}')
-COMPLETED = sniff(b'{"type":"response.completed"}')
-MISSING = sniff(b'{"type":"error","error":{"code":"previous_response_not_found"}}')
 
 
 @dataclass
@@ -36,13 +33,19 @@ class Clock:
 
 @dataclass
 class Spot:
-    """A place that holds its heads, or does not."""
+    """A place that holds its heads or does not, and lends them or does not."""
 
     live: bool = True
+    lending: bool = False
+    connection: int = 1
 
     def holds(self, _head: Head) -> bool:
         """Whether it does."""
         return self.live
+
+    def lends(self, _head: Head) -> bool:
+        """Whether it does."""
+        return self.lending
 
 
 @dataclass
@@ -152,6 +155,67 @@ def test_a_stored_head_is_live_on_any_connection() -> None:
     store = Store()
     head = store.add("b", live=False, stored=True)
     assert store.find("abc") == Found(head, 1)
+
+
+def test_a_head_that_is_being_continued_may_be_forked() -> None:
+    """While a first child is in flight, a sibling gets the same head, told that it needs a lane of its own."""
+    store = Store()
+    head = store.add("b", live=False)
+    assert isinstance(head.place, Spot)
+    head.place.lending = True
+    assert store.find("abc") == Found(head, 1, fork=True)
+
+
+def test_an_idle_equal_is_better_than_a_fork() -> None:
+    """A fork is made only where no head of the same point is idle."""
+    store = Store()
+    busy, idle = store.add("b", live=False), store.add("b")
+    assert isinstance(busy.place, Spot)
+    busy.place.lending = True
+    assert store.find("abc") == Found(idle, 1, fork=False)
+
+
+def test_a_fork_of_more_is_better_than_a_shorter_idle_head() -> None:
+    """The longest prefix counts first."""
+    store = Store()
+    store.add("b")
+    long = store.add("d", live=False)
+    assert isinstance(long.place, Spot)
+    long.place.lending = True
+    assert store.find("abcde") == Found(long, 3, fork=True)
+
+
+# --- what outlives the process
+
+
+def test_only_stored_heads_outlive_the_process() -> None:
+    """Stored heads and item meanings are restored and live on any connection; the others die with the process."""
+    before = Store()
+    head = Head("r1", (b"b", b"B"), KEY, Spot(), stored=True, tokens=7, settings_size=9)
+    before.heads.add(head)
+    before.add("c", name="passing")
+    before.heads.remember_items(KEY, [("msg_1", b"meaning"), ("msg_2", b"one")])
+    before.heads.remember_items(KEY, [("msg_2", b"two")])
+    heads, items = before.heads.stored()
+    assert sorted(heads) == [StoredHead(b"B", "r1", 7, 9), StoredHead(b"b", "r1", 7, 9)]
+    assert StoredItem(KEY, "msg_1", b"meaning") in items
+    after = Store()
+    after.heads.restore(heads, items)
+    for chain in ("abx", "aBx"):
+        found = after.find(chain)
+        assert isinstance(found, Found)
+        assert (found.head.response_id, found.head.tokens, found.head.settings_size) == ("r1", 7, 9)
+        assert (found.head.stored, found.head.live, found.fork) == (True, True, False)
+    assert after.find("acx") is Whole.NO_MATCH
+    assert after.heads.item(KEY, "msg_1") == b"meaning"
+    assert after.heads.item(KEY, "msg_2") is None
+
+
+def test_a_restored_head_is_on_no_connection() -> None:
+    """No lane of this process holds or lends what an earlier one left."""
+    place = Nowhere()
+    head = Head("r", (b"b",), KEY, place, stored=True)
+    assert (place.connection, place.holds(head), place.lends(head)) == (0, False, False)
 
 
 # --- why nothing is found
@@ -269,18 +333,6 @@ def test_heads_of_one_fingerprint_are_bounded() -> None:
     assert offered == {head.response_id for head in heads[-32:]}
 
 
-def test_a_new_head_takes_the_place_of_dead_equals() -> None:
-    """Heads whose lanes moved on are dropped when another comes to the same point."""
-    store = Store()
-    dead = [store.add("b", name=f"dead{n}", live=False) for n in range(40)]
-    head = store.add("b", name="new")
-    for one in dead:
-        assert isinstance(one.place, Spot)
-        one.place.live = True
-    store.heads.bury(head, Whole.EVICTED)
-    assert store.find("abc") is Whole.EVICTED
-
-
 # --- item references
 
 
@@ -352,40 +404,35 @@ def test_a_reference_stands_for_a_stored_item_of_the_same_pool_key() -> None:
 # --- lanes and heads together, in any order
 
 
-class Line(Lane):
-    """A lane with what the model of the test knows of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.history = ""
-
-
 class Conversations(RuleBasedStateMachine):
-    """Turns, errors, closes and retries on several lanes, checked against what each upstream lane really holds.
+    """Turns, forks, errors, hang-ups and closes on several connections, checked against what each upstream lane holds.
 
     Histories are strings; the fingerprint of one is its text. An answer is a letter that depends on the history, so
-    conversations that begin alike stay alike.
+    conversations that begin alike stay alike. `held` is the upstream's side: the response that each lane remembers,
+    which it forgets when the turn that follows has ended.
     """
 
-    lanes = Bundle("lanes")
+    connections = Bundle("connections")
     histories = Bundle("histories")
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
         self.heads = Heads(most=20, max_age=1_000, clock=self.clock)
-        self.holding: dict[str, Line] = {}  # response id → the lane on which the upstream remembers it
         self.contexts: dict[str, str] = {}  # response id → the context that it stands for
         self.stored: set[str] = set()
-        self.running: dict[Line, str] = {}
-        self.all: list[Line] = []
+        self.held: dict[Lane, str] = {}
+        self.running: dict[Lane, str] = {}
+        self.dead: dict[Lane, Head] = {}
+        self.gone: set[Lane] = set()
+        self.all: list[Lanes] = []
 
-    @rule(target=lanes)
-    def dial(self) -> Line:
-        """A new connection with one lane."""
-        line = Line()
-        self.all.append(line)
-        return line
+    @rule(target=connections, named=st.booleans())
+    def dial(self, named: bool) -> Lanes:  # noqa: FBT001 - hypothesis passes it by name
+        """A new connection."""
+        lanes = Lanes(len(self.all) + 1, named=named)
+        self.all.append(lanes)
+        return lanes
 
     @rule(target=histories, start=st.sampled_from("uv"))
     def begin(self, start: str) -> str:
@@ -402,83 +449,122 @@ class Conversations(RuleBasedStateMachine):
         """What the model says to it."""
         return "ABC"[sum(map(ord, history)) % 3]
 
-    @staticmethod
-    def chain(history: str) -> list[bytes]:
-        """The fingerprints of the history's prefixes."""
-        return [history[: n + 1].encode() for n in range(len(history))]
-
-    def write(self, line: Line, history: str) -> None:
-        """A create goes out: what the lane held is dead from now on."""
-        before = line.latest
-        dead = line.create(Whose.TURN)
-        assert dead is before
-        if dead:
-            del self.holding[dead.response_id]
-            if not dead.stored:
-                self.heads.bury(dead, Whole.PARENT_CONTINUED)
-        self.running[line] = history
-
-    @rule(line=lanes, history=histories)
-    def turn(self, line: Line, history: str) -> None:
-        """A turn: as a delta where a head is found, else in full on a lane that is idle."""
-        found = self.heads.find(self.chain(history))
+    @rule(lanes=connections, history=histories)
+    def turn(self, lanes: Lanes, history: str) -> None:
+        """A turn: as a delta where a head is found, else in full on a lane that may be taken."""
+        found = self.heads.find([history[: n + 1].encode() for n in range(len(history))])
         if isinstance(found, Found):
             name = found.head.response_id
             assert self.contexts[name] == history[: found.covers + 1]
             assert found.covers + 1 < len(history)
-            if found.head.stored:
-                assert name in self.stored
-                place = line
-            else:
-                assert self.holding[name].latest is found.head
-                assert self.holding[name].state is State.IDLE
-                place = self.holding[name]
-        else:
-            place = line
-        if place.state is State.IDLE:
-            self.write(place, history)
-
-    @rule(line=lanes)
-    @precondition(lambda self: self.running)
-    def event(self, line: Line) -> None:
-        """The upstream streams."""
-        if line in self.running:
-            line.take(CREATED)
-
-    @rule(line=lanes, stored=st.booleans())
-    @precondition(lambda self: self.running)
-    def complete(self, line: Line, stored: bool) -> None:  # noqa: FBT001 - hypothesis passes it by name
-        """A turn completes and its head is committed."""
-        history = self.running.pop(line, None)
-        if history is None:
+        lane = self.place(found, lanes)
+        if lane is None:
             return
-        line.take(COMPLETED)
-        name = f"r{len(self.contexts)}"
-        context = history + self.answer(history)
-        head = Head(name, (context.encode(),), KEY, line, stored)
-        line.commit(head)
-        self.heads.add(head)
-        self.contexts[name], self.holding[name] = context, line
-        if stored:
-            self.stored.add(name)
-
-    @rule(line=lanes)
-    @precondition(lambda self: self.running)
-    def refuse(self, line: Line) -> None:
-        """A turn is answered with an error; nothing revives what it continued."""
-        if self.running.pop(line, None) is not None:
-            line.take(MISSING)
-
-    @rule(target=lanes, line=consumes(lanes))
-    def lose(self, line: Line) -> object:
-        """A connection is lost, idle or in mid-turn."""
-        dead = line.close()
-        self.running.pop(line, None)
+        lane.lanes.lease(lane)
+        dead = lane.create(Whose.TURN, continuing=found.head if isinstance(found, Found) else None)
+        lane.leased = False
         if dead:
-            del self.holding[dead.response_id]
-            if not dead.stored:
+            self.dead[lane] = dead
+        self.running[lane] = history
+
+    def place(self, found: Found | Whole, lanes: Lanes) -> Lane | None:
+        """The lane that the turn gets; what was promised of the head's own lane must be so."""
+        if isinstance(found, Whole) or found.head.stored:
+            return lanes.spare() or lanes.oldest()
+        home = found.head.place
+        assert isinstance(home, Lane)
+        assert self.held[home] == found.head.response_id
+        if not found.fork:
+            assert home.latest is found.head
+            assert (home.state, home.leased, home in self.running) == (State.IDLE, False, False)
+            return home
+        assert home.in_flight
+        own = home.lanes.spare()
+        assert own is not None
+        assert own is not home
+        return own
+
+    def event(self, lane: Lane, kind: str) -> Event:
+        """An event of the lane."""
+        name = f',"stream_id":"{lane.name}"' if lane.name else ""
+        return sniff(f'{{"type":"{kind}"{name}}}'.encode())
+
+    def arrive(self, number: int, kind: str) -> Lane | None:
+        """An event of one of the running turns arrives at its connection; None where none runs."""
+        if not self.running:
+            return None
+        lane = list(self.running)[number % len(self.running)]
+        event = self.event(lane, kind)
+        assert lane.lanes.of(event) is lane
+        whose = lane.take(event)
+        assert whose is (Whose.NOBODY if lane in self.gone else Whose.TURN)
+        return lane
+
+    def over(self, lane: Lane) -> bool:
+        """A turn is over: the head that its lane moved on from is buried. Whether its caller is still there."""
+        self.held.pop(lane, None)
+        dead = self.dead.pop(lane, None)
+        if dead and not dead.stored:
+            self.heads.bury(dead, Whole.PARENT_CONTINUED)
+        there = lane not in self.gone
+        self.gone.discard(lane)
+        return there
+
+    @rule(number=st.integers(0, 5))
+    def stream(self, number: int) -> None:
+        """The upstream streams."""
+        self.arrive(number, "response.created")
+
+    @rule(number=st.integers(0, 5), stored=st.booleans())
+    def complete(self, number: int, stored: bool) -> None:  # noqa: FBT001 - hypothesis passes it by name
+        """A turn completes and, where its caller is still there, its head is committed."""
+        lane = self.arrive(number, "response.completed")
+        if lane is None:
+            return
+        history = self.running.pop(lane)
+        name = f"r{len(self.contexts)}"
+        context = self.contexts[name] = history + self.answer(history)
+        if self.over(lane):
+            head = Head(name, (context.encode(),), KEY, lane, stored)
+            lane.commit(head)
+            self.heads.add(head)
+            if stored:
+                self.stored.add(name)
+        self.held[lane] = name
+
+    @rule(number=st.integers(0, 5), kind=st.sampled_from(["error", "response.failed", "response.incomplete"]))
+    def fail(self, number: int, kind: str) -> None:
+        """A turn fails; nothing revives what it continued."""
+        lane = self.arrive(number, kind)
+        if lane:
+            del self.running[lane]
+            self.over(lane)
+
+    @rule(number=st.integers(0, 5))
+    def hang_up(self, number: int) -> None:
+        """A caller goes: his answer is drained, and leaves no head."""
+        if self.running:
+            lane = list(self.running)[number % len(self.running)]
+            if lane not in self.gone:
+                lane.abandon()
+                self.gone.add(lane)
+
+    @rule(target=connections, lanes=consumes(connections))
+    def lose(self, lanes: Lanes) -> object:
+        """A connection is lost, with all its lanes, idle or in mid-turn."""
+        lanes.retiring = True
+        for lane in lanes:
+            dead = lane.close()
+            self.running.pop(lane, None)
+            self.over(lane)
+            if dead and not dead.stored:
                 self.heads.bury(dead, Whole.CONNECTION_LOST)
         return multiple()
+
+    @rule(lanes=connections)
+    def retire(self, lanes: Lanes) -> None:
+        """A connection takes no new turns."""
+        lanes.retiring = True
 
     @rule(seconds=st.sampled_from([1.0, 600.0]))
     def wait(self, seconds: float) -> None:
@@ -487,17 +573,21 @@ class Conversations(RuleBasedStateMachine):
 
     @invariant()
     def bounded(self) -> None:
-        """Never more fingerprints than allowed."""
+        """Never more fingerprints than allowed, nor more turns in flight on a connection."""
         assert len(self.heads) <= 20
+        for lanes in self.all:
+            assert lanes.in_flight <= (16 if lanes.proven else 1)
 
     @invariant()
     def only_what_is_held_is_live(self) -> None:
-        """Whatever could be found is the idle lane's latest, or stored."""
-        for line in self.all:
-            if line.latest:
-                assert line.latest.live == (line.state is State.IDLE)
-                assert self.holding[line.latest.response_id] is line
+        """A lane's latest is what the upstream remembers there, and is live only while the lane is idle and open."""
+        for lanes in self.all:
+            for lane in lanes:
+                if lane.latest:
+                    assert self.held[lane] == lane.latest.response_id
+                    assert lane not in self.running
+                    assert lane.latest.stored or lane.latest.live == (lane.idle and lanes.room)
 
 
 TestConversations = Conversations.TestCase
-TestConversations.settings = profile(stateful_step_count=40)
+TestConversations.settings = profile(stateful_step_count=50)

@@ -586,7 +586,6 @@ def test_a_fork_needs_room_and_a_lane_of_its_own() -> None:
     only.create(TURN, continuing=parent)
     assert not only.lends(parent)
     lanes = proven()
-    lane = next(iter(lanes))
     parent = finish(lanes, begin(lanes))
     place = parent.place
     assert isinstance(place, Lane)
@@ -595,4 +594,3 @@ def test_a_fork_needs_room_and_a_lane_of_its_own() -> None:
     while lanes.room:
         begin(lanes)
     assert not place.lends(parent)
-    assert lane.latest is not None

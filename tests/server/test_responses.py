@@ -11,7 +11,6 @@ from proxy.config import Timeouts
 from proxy.core.reasons import Passed, Route
 from proxy.server.responses import labels
 from proxy.simulator import Behaviour, Fault
-from proxy.tasks import Tasks
 from proxy.turns.outcome import End, Outcome
 from tests.server.wire import (
     KEY,
@@ -88,8 +87,8 @@ async def test_the_upstreams_own_server_date_and_request_id_come_through() -> No
 async def test_hop_by_hop_headers_end_here() -> None:
     """Headers of the upstream's connection, and x-openline-* ones of another Openline, do not reach the caller."""
     response, _ = await answered(
-        b"HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-Openline-Route: delta\r\n"
-        b"Trailer: X-T\r\nUpgrade: h2c\r\nX-End: 1\r\nContent-Length: 0\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n"
+        b"X-Openline-Route: delta\r\nTrailer: X-T\r\nUpgrade: h2c\r\nX-End: 1\r\nContent-Length: 0\r\n\r\n"
     )
     assert theirs(response) == [("X-End", "1"), ("Content-Length", "0")]
     assert response.header("x-openline-route") == "passthrough"
@@ -289,7 +288,7 @@ async def test_a_line_lost_in_mid_stream_cuts_the_callers_body(rig: Rig) -> None
     assert rig.outcomes.empty()
 
 
-async def test_silence_is_filled_with_comments(tmp_path: object) -> None:  # noqa: ARG001
+async def test_silence_is_filled_with_comments() -> None:
     """After the first event a silent upstream is bridged by SSE comments, which parsers skip."""
     async with rigged(timeouts=Timeouts(keepalive_seconds=0.05)) as rig, connected(rig.url) as line:
         rig.sim.faults.add(Fault("hang", "events", after=2))
@@ -314,7 +313,7 @@ async def test_a_turn_over_http_is_cut_as_it_was() -> None:
         assert (await rig.outcome()).end is End.CUT
 
 
-async def test_the_next_turn_on_the_terminal_byte_is_a_delta(rig: Rig, tasks: Tasks) -> None:
+async def test_the_next_turn_on_the_terminal_byte_is_a_delta(rig: Rig) -> None:
     """When the terminal event is written the lane is free again: a caller's next turn at once is a delta."""
     body = {**STREAM, "input": [{"role": "user", "content": "hello [[rounds=1 calls=0]]"}]}
     async with connected(rig.url) as line:

@@ -10,6 +10,7 @@ from websockets.protocol import State as SocketState
 
 from proxy.config import Pool as Limits
 from proxy.config import Settings, Timeouts, Upstream
+from proxy.core.events import Event
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Head
 from proxy.core.lanes import Lanes, State
@@ -630,7 +631,7 @@ async def test_two_turns_on_one_socket(rig: Rig) -> None:
     for pair in mixed:
         await line.send(*pair)
     for lease, name in ((one, b"resp_a"), (two, b"resp_b")):
-        events = []
+        events: list[Event] = []
         while len(events) < 3:
             events += await lease.batch(LIMIT)
         assert name in events[-1].frame
@@ -654,7 +655,7 @@ async def test_an_abandoned_lane_drains_and_is_used_again(rig: Rig) -> None:
 
 
 async def test_a_long_drain_gives_the_lane_up(rig: Rig) -> None:
-    """After 256 KB the lane is quarantined: its frames are dropped, the other turn ends in peace, then the line goes."""
+    """After 256 KB the lane is quarantined, its frames dropped; the line goes when the other turn has ended."""
     connection, line, one, two = await two_lanes(rig)
     connection.release(one)
     drain = named("drain")
@@ -727,15 +728,13 @@ async def test_a_host_that_echoes_no_name_has_no_lanes(rig: Rig) -> None:
 
 
 async def test_a_slow_caller_does_not_hold_up_those_that_share_its_socket(rig: Rig) -> None:
-    """Its turn is given up when too much waits for it; the other one's events keep coming, and memory stays bounded."""
+    """Its turn is given up when too much waits for it; the other one's go on, and memory stays bounded."""
     _, line, one, two = await two_lanes(rig)
     delta = event("response.output_text.delta", stream_id="l1", delta="x" * 1_000_000)
     await line.send(*[delta] * 40, *said("resp_b", stream_id="l2")[1:])
     assert len(await types(two, 3)) == 3
     assert one.waiting < _OVERFLOW + 2 * len(delta)
-    with pytest.raises(TurnFault):
-        for _ in range(2):
-            await one.batch(LIMIT)
+    assert one.fault is not None
 
 
 async def test_cancelled_while_waiting_it_loses_no_event(rig: Rig) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -12,16 +13,19 @@ from proxy.config import Pool as Limits
 from proxy.config import Settings, Timeouts, Upstream
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Found, Head, Heads
+from proxy.core.lanes import State
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import IDENTITY, Address, PoolKey, pool_key
 from proxy.upstream.capabilities import Host, capabilities
+from proxy.upstream.choice import Coming, Move, choose
 from proxy.upstream.connection import Connection
 from proxy.upstream.dial import dialler
-from proxy.upstream.pool import Coming, Move, Pool, choose
-from tests.upstream.peer import LIMIT, Line, Peer, over, refusal, said, soon, until
+from proxy.upstream.lease import Lease
+from proxy.upstream.pool import Pool
+from tests.upstream.peer import LIMIT, Line, Peer, created, over, refusal, said, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 CREATE = b'{"type":"response.create"}'
@@ -31,17 +35,19 @@ CREATE = b'{"type":"response.create"}'
 class Seen:
     """What the choice sees of a connection."""
 
-    leased: bool = False
-    has_head: bool = False
     used_at: float = 0.0
-    open: bool = True
+    busy: bool = False
+    spare: bool = False
+    occupied: bool = True
 
 
-SPARE = Seen(used_at=1)
-NEWER_SPARE = Seen(used_at=2)
-OLD = Seen(has_head=True, used_at=1)
-NEW = Seen(has_head=True, used_at=2)
-BUSY = Seen(leased=True)
+SPARE = Seen(1, spare=True)
+NEWER_SPARE = Seen(2, spare=True)
+OLD = Seen(1)
+NEW = Seen(2)
+BUSY = Seen(busy=True, occupied=False)
+BUSY_WITH_ROOM = Seen(3, busy=True, spare=True)
+BUSY_WITH_HEADS = Seen(0, busy=True)
 LIMITS = Limits(max_connections=4, max_connections_per_key=2)
 
 
@@ -52,6 +58,7 @@ LIMITS = Limits(max_connections=4, max_connections_per_key=2)
         ([SPARE], [], Coming(0, 0), (None, SPARE)),
         ([SPARE, NEWER_SPARE], [], Coming(0, 0), (None, NEWER_SPARE)),
         ([OLD, SPARE], [OLD], Coming(0, 0), (None, SPARE)),
+        ([BUSY_WITH_ROOM, OLD], [], Coming(0, 0), (None, BUSY_WITH_ROOM)),
         ([OLD], [], Coming(0, 0), (Move.DIAL, None)),
         ([BUSY], [], Coming(0, 0), (Move.DIAL, None)),
         ([BUSY, BUSY], [], Coming(0, 0), (Move.WAIT, None)),
@@ -59,10 +66,12 @@ LIMITS = Limits(max_connections=4, max_connections_per_key=2)
         ([BUSY], [], Coming(0, 3), (Move.WAIT, None)),
         ([OLD, NEW], [], Coming(0, 0), (None, OLD)),
         ([NEW, OLD], [OLD], Coming(0, 0), (None, OLD)),
+        ([BUSY_WITH_HEADS, OLD], [], Coming(0, 0), (None, BUSY_WITH_HEADS)),
         ([BUSY], [BUSY, OLD, NEW], Coming(0, 0), (Move.DIAL, OLD)),
         ([OLD], [BUSY, BUSY, NEW], Coming(0, 0), (Move.DIAL, NEW)),
         ([OLD], [BUSY, BUSY, BUSY], Coming(0, 0), (None, OLD)),
         ([], [BUSY, BUSY, BUSY, BUSY], Coming(0, 0), (Move.WAIT, None)),
+        ([], [BUSY_WITH_HEADS, BUSY_WITH_ROOM, BUSY, BUSY], Coming(0, 0), (Move.WAIT, None)),
         ([], [BUSY, BUSY, SPARE], Coming(0, 1), (Move.DIAL, SPARE)),
         ([BUSY, OLD], [OLD, OLD], Coming(0, 0), (None, OLD)),
         ([BUSY, BUSY], [OLD], Coming(0, 0), (Move.WAIT, None)),
@@ -72,42 +81,39 @@ def test_the_order_of_choice(
     own: list[Seen], others: list[Seen], coming: Coming, expected: tuple[Move | None, Seen | None]
 ) -> None:
     """Spare before dial, dial before another key's oldest, that before the own oldest, and waiting last."""
-    move, sight = choose(own, others, coming, LIMITS)
-    assert (move, sight) == expected
+    assert choose(own, others, coming, LIMITS) == expected
 
 
-sights = st.lists(st.builds(Seen, leased=st.booleans(), has_head=st.booleans(), used_at=st.floats(0, 9)), max_size=5)
+sights = st.lists(
+    st.builds(Seen, st.floats(0, 9), busy=st.booleans(), spare=st.booleans(), occupied=st.booleans()), max_size=5
+)
 
 
 @given(sights, sights, st.integers(0, 3), st.integers(0, 3), st.integers(1, 6), st.integers(1, 6))
 def test_a_choice_breaks_no_limit(
     own: list[Seen], others: list[Seen], own_coming: int, others_coming: int, per_key: int, most: int
 ) -> None:
-    """No leased one is taken or closed, no dial exceeds a limit, and a wait means that nothing is left."""
+    """Nothing in use is closed, only what has room is used, no dial exceeds a limit, a wait means nothing is left."""
     limits = Limits(max_connections=most, max_connections_per_key=per_key)
     coming = Coming(own_coming, own_coming + others_coming)
     move, sight = choose(own, others, coming, limits)
-    idle = [one for one in own if not one.leased]
-    assert sight is None or not sight.leased
+    spare = [one for one in own if one.spare]
+    occupied = [one for one in own if one.occupied]
     if move is None:
-        assert any(sight is one for one in idle)
-        if any(not one.has_head for one in idle):
-            assert sight is not None
-            assert not sight.has_head
-        else:
-            assert sight is not None
-            assert sight.used_at == min(one.used_at for one in idle)
+        assert sight is not None
+        pool = spare or occupied
+        assert any(sight is one for one in pool)
+        assert sight.used_at == (max if spare else min)(one.used_at for one in pool)
     if move is Move.DIAL:
-        assert all(one.has_head for one in idle)
+        assert not spare
         assert len(own) + own_coming < per_key
-        closed = sight is not None
-        assert not closed or any(sight is one for one in others)
-        # Closing one for a dial adds none; without it there is room. (Limits lowered below what is open shrink by use.)
-        assert closed or len(own) + len(others) + coming.all < most
+        # Closing one for a dial adds none; without it there is room.
+        assert any(sight is one and not one.busy for one in others) or len(own) + len(others) + coming.all < most
     if move is Move.WAIT:
         assert sight is None
-        assert not idle
-        assert len(own) + own_coming >= per_key or all(one.leased for one in others)
+        assert not spare
+        assert not occupied
+        assert len(own) + own_coming >= per_key or all(one.busy for one in others)
 
 
 @dataclass
@@ -117,6 +123,7 @@ class Rig:
     peer: Peer
     limits: Limits
     age: float = 0.0
+    lanes: Literal["on", "off"] = "off"
     dial_seconds: float = 5.0
     tasks: Tasks = field(default_factory=Tasks)
     heads: Heads = field(default_factory=lambda: Heads(most=100, max_age=1_000, clock=lambda: 0.0))
@@ -124,13 +131,13 @@ class Rig:
     def __post_init__(self) -> None:
         """Wire it as the composition root does."""
         settings = Settings(
-            upstream=Upstream(url=self.peer.base, age_limit_seconds=self.age),
+            upstream=Upstream(url=self.peer.base, age_limit_seconds=self.age, lanes=self.lanes),
             timeouts=Timeouts(dial_seconds=self.dial_seconds),
             pool=self.limits,
         )
         self.address = Address(settings.upstream.url)
         self.host = Host(capabilities(settings.upstream), recheck_seconds=1_000, clock=lambda: 0.0)
-        self.pool = Pool(self.limits, self.host, dialler(settings, self.address), self.heads)
+        self.pool = Pool(settings, self.host, dialler(settings, self.address), self.heads)
 
     async def __aenter__(self) -> "Rig":
         """Nothing to start."""
@@ -150,29 +157,34 @@ class Rig:
             self.address, [("Authorization", f"Bearer {name}"), *headers], ["x-tenant"], "", Fingerprints(b"k" * 32)
         )
 
-    async def lease(self, name: str = "a") -> Connection:
+    async def lease(self, name: str = "a") -> Lease:
         """A lease, at once."""
         return await soon(self.pool.lease(self.key(name)))
 
-    def leasing(self, name: str = "a") -> "asyncio.Task[Connection]":
+    def leasing(self, name: str = "a") -> "asyncio.Task[Lease]":
         """A lease, beside the test."""
         return self.tasks.start(self.pool.lease(self.key(name)), "leasing")
+
+    def of(self, lease: Lease) -> Connection:
+        """The connection that a lease is on."""
+        return self.pool._numbered[lease.lane.connection]
 
     async def waiting(self, count: int) -> None:
         """Let `count` leases come to wait."""
         await until(lambda: len(self.pool._waiting) == count)
 
-    async def turn(self, connection: Connection, line: Line) -> Head:
+    async def turn(self, lease: Lease, line: Line) -> Head:
         """One whole turn; its head."""
-        await connection.send(CREATE, None)
+        key = self.of(lease).key.digest
+        await lease.send(CREATE, None, None)
         await line.send(*said())
         seen = 0
         while seen < 4:
-            seen += len(await connection.batch(LIMIT))
-        head = Head("resp_1", (connection.key.digest,), connection.key.digest, connection, stored=False)
-        assert connection.commit(head)
+            seen += len(await lease.batch(LIMIT))
+        head = Head("resp_1", (key,), key, lease.lane, stored=False)
+        assert lease.commit(head)
         self.heads.add(head)
-        self.pool.give_back(connection)
+        self.pool.give_back(lease)
         return head
 
     def grave(self, head: Head) -> Whole | Found:
@@ -180,7 +192,7 @@ class Rig:
         return self.heads.find([*head.fingerprints, b"new"])
 
 
-async def fault_of(leasing: "asyncio.Task[Connection]") -> Fault:
+async def fault_of(leasing: "asyncio.Task[Lease]") -> Fault:
     """The fault that a lease ends with."""
     with pytest.raises(TurnFault) as caught:
         await soon(leasing)
@@ -202,7 +214,7 @@ async def test_a_spare_connection_serves_the_next_turn(peer: Peer) -> None:
     async with Rig(peer, Limits()) as rig:
         first = await rig.lease()
         rig.pool.give_back(first)
-        assert await rig.lease() is first
+        assert (await rig.lease()).lane is first.lane
         assert len(peer.upgrades) == rig.pool.open_connections == 1
 
 
@@ -210,8 +222,7 @@ async def test_one_response_in_flight_per_connection(peer: Peer) -> None:
     """Turns at the same time get connections of their own, up to the limit; none waits behind another's."""
     async with Rig(peer, Limits()) as rig:
         leased = await soon(asyncio.gather(*(rig.pool.lease(rig.key()) for _ in range(8))))
-        assert len(set(map(id, leased))) == 8
-        assert all(one.leased for one in leased)
+        assert len({lease.lane.connection for lease in leased}) == 8
 
 
 async def test_a_conversation_keeps_its_connection(peer: Peer) -> None:
@@ -219,10 +230,11 @@ async def test_a_conversation_keeps_its_connection(peer: Peer) -> None:
     async with Rig(peer, Limits()) as rig:
         first = await rig.lease()
         head = await rig.turn(first, await peer.line())
-        assert await rig.lease() is not first
-        assert rig.pool.claim(head) is first
-        assert first.leased
-        assert rig.pool.claim(head) is None
+        assert (await rig.lease()).lane is not first.lane
+        again = rig.pool.claim(head, fork=False)
+        assert again is not None
+        assert again.lane is first.lane
+        assert rig.pool.claim(head, fork=False) is None
 
 
 async def test_at_the_limit_the_oldest_conversation_is_given_up(peer: Peer) -> None:
@@ -230,23 +242,24 @@ async def test_at_the_limit_the_oldest_conversation_is_given_up(peer: Peer) -> N
     async with Rig(peer, Limits(max_connections_per_key=2)) as rig:
         old, new = [(await rig.lease(), await peer.line()) for _ in range(2)]
         heads = [await rig.turn(*old), await rig.turn(*new)]
-        assert await rig.lease() is old[0]
-        assert rig.pool.claim(heads[0]) is None
-        assert rig.pool.claim(heads[1]) is new[0]
+        assert (await rig.lease()).lane is old[0].lane
+        assert rig.pool.claim(heads[0], fork=False) is None
+        assert rig.pool.claim(heads[1], fork=False) is not None
 
 
 async def test_another_keys_oldest_idle_connection_makes_room(peer: Peer) -> None:
     """At the limit of all, another key's oldest idle socket is closed, and its head is told why."""
     async with Rig(peer, Limits(max_connections=2)) as rig:
-        first = await rig.lease("a"), await peer.line()
-        second = await rig.lease("a"), await peer.line()
+        first, second = [(await rig.lease("a"), await peer.line()) for _ in range(2)]
         old, new = await rig.turn(*first), await rig.turn(*second)
+        rig.heads.bury(new, Whole.EVICTED)  # both are the same history: only the other one's fate is looked at
         mine = await rig.lease("b")
-        assert mine.key.digest == rig.key("b").digest
+        assert rig.of(mine).key.digest == rig.key("b").digest
         assert rig.pool.open_connections == 2
         assert await first[1].closed() == 1000
-        assert rig.pool.claim(old) is None
-        assert rig.pool.claim(new) is second[0]
+        assert rig.grave(old) is Whole.EVICTED
+        assert rig.pool.claim(old, fork=False) is None
+        assert rig.pool.claim(new, fork=False) is not None
 
 
 async def test_a_wait_is_bounded(peer: Peer) -> None:
@@ -255,8 +268,8 @@ async def test_a_wait_is_bounded(peer: Peer) -> None:
         busy = await rig.lease()
         assert await fault_of(rig.leasing()) is Fault.POOL_FULL
         assert await fault_of(rig.leasing("b")) is Fault.POOL_FULL
-        assert busy.open
-        assert busy.leased
+        assert rig.of(busy).open
+        assert busy.lane.leased
 
 
 async def test_no_wait_at_all(peer: Peer) -> None:
@@ -269,26 +282,26 @@ async def test_no_wait_at_all(peer: Peer) -> None:
 async def test_first_come_first_served(peer: Peer) -> None:
     """Those who wait get the connection in the order in which they came."""
     async with Rig(peer, ONE) as rig:
-        connection = await rig.lease()
+        lease = await rig.lease()
         waiting = []
         for count in range(1, 4):
             waiting.append(rig.leasing())
             await rig.waiting(count)
         for number, task in enumerate(waiting):
-            rig.pool.give_back(connection)
-            assert await soon(task) is connection
+            rig.pool.give_back(lease)
+            lease = await soon(task)
             assert not any(later.done() for later in waiting[number + 1 :])
 
 
 async def test_a_newcomer_does_not_overtake(peer: Peer) -> None:
     """A turn that comes just as a connection is freed does not get it before those who wait."""
     async with Rig(peer, ONE) as rig:
-        connection = await rig.lease()
+        lease = await rig.lease()
         newcomer = rig.leasing()
         await rig.waiting(1)
-        rig.pool.give_back(connection)
+        rig.pool.give_back(lease)
         late = rig.leasing()
-        assert await soon(newcomer) is connection
+        assert (await soon(newcomer)).lane is lease.lane
         await rig.waiting(1)
         assert not late.done()
 
@@ -303,10 +316,10 @@ async def test_a_waiter_who_cannot_use_it_stops_nobody(peer: Peer) -> None:
         second_of_b = rig.leasing("b")
         await rig.waiting(2)
         rig.pool.give_back(others)
-        assert await soon(second_of_b) is others
+        assert (await soon(second_of_b)).lane is others.lane
         assert not second_of_a.done()
         rig.pool.give_back(mine)
-        assert await soon(second_of_a) is mine
+        assert (await soon(second_of_a)).lane is mine.lane
 
 
 async def test_a_lost_connection_makes_room_for_a_waiter(peer: Peer) -> None:
@@ -317,65 +330,65 @@ async def test_a_lost_connection_makes_room_for_a_waiter(peer: Peer) -> None:
         waiting = rig.leasing("b")
         await rig.waiting(1)
         line.abort()
-        assert await soon(waiting) is not lost
+        assert (await soon(waiting)).lane is not lost.lane
         assert rig.pool.open_connections == 1
 
 
 async def test_a_cancelled_waiter_loses_nothing(peer: Peer) -> None:
     """A waiter who leaves is skipped."""
     async with Rig(peer, ONE) as rig:
-        connection = await rig.lease()
+        lease = await rig.lease()
         leaves = rig.leasing()
         await rig.waiting(1)
         stays = rig.leasing()
         await rig.waiting(2)
         leaves.cancel()
         await over(leaves)
-        rig.pool.give_back(connection)
-        assert await soon(stays) is connection
+        rig.pool.give_back(lease)
+        assert (await soon(stays)).lane is lease.lane
 
 
 async def test_a_waiter_cancelled_just_as_it_is_served_passes_it_on(peer: Peer) -> None:
     """A connection handed to a waiter who leaves in the same moment goes to the next one."""
     async with Rig(peer, ONE) as rig:
-        connection = await rig.lease()
+        lease = await rig.lease()
         leaves = rig.leasing()
         await rig.waiting(1)
         stays = rig.leasing()
         await rig.waiting(2)
-        rig.pool.give_back(connection)
+        rig.pool.give_back(lease)
         leaves.cancel()
         await over(leaves)
         assert leaves.cancelled()
-        assert await soon(stays) is connection
+        assert (await soon(stays)).lane is lease.lane
 
 
 async def test_a_lone_waiter_cancelled_as_it_is_served_frees_the_connection(peer: Peer) -> None:
     """A connection handed to a waiter who leaves in the same moment is idle again if nobody else waits."""
     async with Rig(peer, ONE) as rig:
-        connection = await rig.lease()
+        lease = await rig.lease()
         leaves = rig.leasing()
         await rig.waiting(1)
-        rig.pool.give_back(connection)
+        rig.pool.give_back(lease)
         leaves.cancel()
         await over(leaves)
-        assert not connection.leased
-        assert await rig.lease() is connection
+        assert not lease.lane.leased
+        assert (await rig.lease()).lane is lease.lane
 
 
 async def test_a_waiter_cancelled_just_as_it_may_dial_passes_that_on(peer: Peer) -> None:
     """Room for a dial that was promised to a waiter who leaves in the same moment goes to the next one."""
     async with Rig(peer, ONE) as rig:
-        connection = await rig.lease()
+        lease = await rig.lease()
         await peer.line()
         leaves = rig.leasing("b")
         await rig.waiting(1)
         stays = rig.leasing("c")
         await rig.waiting(2)
-        connection.retire(Whole.EVICTED)
+        rig.of(lease).close(Whole.EVICTED)
         leaves.cancel()
         await over(leaves)
-        assert (await soon(stays)).key.digest == rig.key("c").digest
+        assert rig.of(await soon(stays)).key.digest == rig.key("c").digest
 
 
 async def test_a_cancelled_dial_wakes_the_next(peer: Peer) -> None:
@@ -389,7 +402,7 @@ async def test_a_cancelled_dial_wakes_the_next(peer: Peer) -> None:
         dialling.cancel()
         await over(dialling)
         peer.gate.set()
-        assert (await soon(waiting)).open
+        assert rig.of(await soon(waiting)).open
         assert rig.pool.open_connections == 1
 
 
@@ -404,7 +417,7 @@ async def test_a_failed_dial_wakes_the_next(peer: Peer) -> None:
         await rig.waiting(1)
         peer.gate.set()
         assert await fault_of(dialling) is Fault.DIAL_FAILED
-        assert (await soon(waiting)).open
+        assert rig.of(await soon(waiting)).open
 
 
 async def test_dials_under_way_count(peer: Peer) -> None:
@@ -421,17 +434,15 @@ async def test_dials_under_way_count(peer: Peer) -> None:
 
 @pytest.mark.parametrize("name", [*IDENTITY, "x-tenant"])
 async def test_nothing_crosses_pool_keys(peer: Peer, name: str) -> None:
-    """Callers who differ in any identity header share no connection and no head, however equal their histories."""
+    """Callers who differ in any identity header share no connection, however equal the rest."""
     async with Rig(peer, Limits()) as rig:
         one, other = (rig.key(headers=((name, value),)) for value in ("1", "2"))
         first = await soon(rig.pool.lease(one))
-        head = await rig.turn(first, await peer.line())
+        await rig.turn(first, await peer.line())
         second = await soon(rig.pool.lease(other))
-        assert second is not first
-        assert second.key.headers != first.key.headers
-        foreign = Head(head.response_id, head.fingerprints, other.digest, first, stored=False)
-        assert rig.pool.claim(foreign) is None
-        assert [line.asked[name] for line in [await peer.line()]] == [dict(other.headers)[name]]
+        assert second.lane.connection != first.lane.connection
+        assert rig.of(second).key == other
+        assert (await peer.line()).asked.get_all(name)[-1] == "2"
 
 
 async def test_a_spare_connection_of_another_key_is_not_used(peer: Peer) -> None:
@@ -441,7 +452,7 @@ async def test_a_spare_connection_of_another_key_is_not_used(peer: Peer) -> None
         line = await peer.line()
         rig.pool.give_back(theirs)
         mine = await rig.lease("b")
-        assert mine is not theirs
+        assert mine.lane is not theirs.lane
         await line.closed()
         assert (await peer.line()).asked["authorization"] == "Bearer b"
 
@@ -455,16 +466,16 @@ async def test_a_closed_idle_socket_leaves_the_pool(peer: Peer) -> None:
         await line.close()
         await until(lambda: rig.pool.open_connections == 0)
         assert not head.live
-        assert rig.pool.claim(head) is None
+        assert rig.pool.claim(head, fork=False) is None
         assert rig.grave(head) is Whole.CONNECTION_LOST
-        assert await rig.lease() is not first
+        assert (await rig.lease()).lane is not first.lane
 
 
 async def test_a_stored_head_outlives_its_connection(peer: Peer) -> None:
     """A head that the host is known to store is not buried with the socket."""
     async with Rig(peer, Limits()) as rig:
         first = await rig.lease()
-        head = Head("resp_1", (b"f",), first.key.digest, first, stored=True)
+        head = Head("resp_1", (b"f",), rig.key().digest, first.lane, stored=True)
         assert first.commit(head)
         rig.heads.add(head)
         rig.pool.give_back(first)
@@ -474,26 +485,38 @@ async def test_a_stored_head_outlives_its_connection(peer: Peer) -> None:
 
 
 async def test_rotation_between_turns_only(peer: Peer) -> None:
-    """Near the age limit an idle connection is replaced; one in use is left until its turn is over."""
-    # Half a second of age is "past" at once where the whole of it is to remain.
+    """Near the age limit a connection in use is left until its turn is over, and takes no other."""
     async with Rig(peer, Limits(), age=0.001) as rig:
         first = await rig.lease()
         line = await peer.line()
-        await until(lambda: asyncio.get_running_loop().time() >= first.expires)
+        connection = rig.of(first)
+        await until(lambda: asyncio.get_running_loop().time() >= connection.expires)
         rig.pool.sweep()
-        assert first.open
+        assert connection.open
         head = await rig.turn(first, line)
+        assert await line.closed() == 1000
+        assert rig.grave(head) is Whole.ROTATED
+        assert (await rig.lease()).lane is not first.lane
+
+
+async def test_an_idle_connection_is_rotated(peer: Peer) -> None:
+    """A conversation that pauses past the age limit starts again on a new connection, and is told why."""
+    async with Rig(peer, Limits(), age=0.2) as rig:
+        first = await rig.lease()
+        line = await peer.line()
+        head = await rig.turn(first, line)
+        connection = rig.of(first)
+        await until(lambda: asyncio.get_running_loop().time() >= connection.expires)
         rig.pool.sweep()
         assert await line.closed() == 1000
         assert rig.grave(head) is Whole.ROTATED
-        assert await rig.lease() is not first
 
 
 async def test_rotation_leaves_min_remaining(peer: Peer) -> None:
     """A socket is replaced while at least min_remaining (of a long age limit) is left, spread by up to a fifth."""
     async with Rig(peer, Limits(min_remaining_seconds=10.0), age=1_000.0) as rig:
         now = asyncio.get_running_loop().time()
-        expiries = {(await rig.lease()).expires - now for _ in range(5)}
+        expiries = {rig.of(await rig.lease()).expires - now for _ in range(5)}
         assert len(expiries) == 5
         assert all(987.9 <= expires <= 990.5 for expires in expiries)
         rig.pool.sweep()
@@ -504,7 +527,7 @@ async def test_a_short_age_limit_leaves_most_of_it(peer: Peer) -> None:
     """min_remaining never eats up more than about a quarter of the age limit: a connection is always worth its dial."""
     async with Rig(peer, Limits(min_remaining_seconds=300.0), age=100.0) as rig:
         now = asyncio.get_running_loop().time()
-        assert 75.9 <= (await rig.lease()).expires - now <= 80.5
+        assert 75.9 <= rig.of(await rig.lease()).expires - now <= 80.5
 
 
 async def test_the_breaker(peer: Peer) -> None:
@@ -515,10 +538,10 @@ async def test_the_breaker(peer: Peer) -> None:
         assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
         assert await fault_of(rig.leasing()) is Fault.BREAKER_OPEN
         assert len(peer.upgrades) == 2
-        assert (await rig.lease("b")).open
+        assert rig.of(await rig.lease("b")).open
         breaker = rig.pool._breakers[rig.key().digest]
-        await until(lambda: asyncio.get_running_loop().time() >= breaker.closed_at)
-        assert (await rig.lease()).open
+        await until(lambda: asyncio.get_running_loop().time() >= breaker.closed_until)
+        assert rig.of(await rig.lease()).open
         assert rig.key().digest not in rig.pool._breakers
 
 
@@ -528,7 +551,7 @@ async def test_the_breaker_half_opens_for_one_dial(peer: Peer) -> None:
         peer.refusals.extend(refusal(500) for _ in range(5))
         assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
         breaker = rig.pool._breakers[rig.key().digest]
-        await until(lambda: asyncio.get_running_loop().time() >= breaker.closed_at)
+        await until(lambda: asyncio.get_running_loop().time() >= breaker.closed_until)
         results = [await fault_of(lease) for lease in [rig.leasing() for _ in range(3)]]
         assert sorted(results) == sorted([Fault.DIAL_FAILED, Fault.BREAKER_OPEN, Fault.BREAKER_OPEN])
         assert len(peer.upgrades) == 2
@@ -540,7 +563,7 @@ async def test_an_answer_is_no_failure_of_the_line(peer: Peer) -> None:
         peer.refusals.extend([refusal(401), refusal(429)])
         assert await fault_of(rig.leasing()) is Fault.UPGRADE_REFUSED
         assert await fault_of(rig.leasing()) is Fault.UPGRADE_REFUSED
-        assert (await rig.lease()).open
+        assert rig.of(await rig.lease()).open
 
 
 async def test_a_host_without_websocket_mode_is_remembered(peer: Peer) -> None:
@@ -560,10 +583,102 @@ async def test_closing_the_pool_closes_every_socket(peer: Peer) -> None:
         head = await rig.turn(idle, lines[0])
         busy = await rig.lease()
         lines.append(await peer.line())
-        await busy.send(CREATE, None)
+        await busy.send(CREATE, None, None)
         await rig.lease()  # its reader has not run yet
         await soon(rig.pool.close())
         lines.append(await peer.line())
         assert [await line.closed() is not None for line in lines] == [True] * 3
         assert not head.live
         assert rig.pool.open_connections == 0
+
+
+async def test_an_answer_resets_the_breaker(peer: Peer) -> None:
+    """Failures count in a row: an answer in between shows that the host can be reached."""
+    async with Rig(peer, Limits(breaker_failures=2)) as rig:
+        peer.refusals.extend([refusal(500), refusal(429), refusal(500)])
+        assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
+        assert await fault_of(rig.leasing()) is Fault.UPGRADE_REFUSED
+        assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
+        assert rig.of(await rig.lease()).open
+
+
+async def test_a_dial_that_ends_after_the_pool_was_closed(peer: Peer) -> None:
+    """A socket that comes too late is closed, not kept."""
+    async with Rig(peer, Limits()) as rig:
+        peer.gate = asyncio.Event()
+        late = rig.leasing()
+        await until(lambda: len(peer.upgrades) == 1)
+        await soon(rig.pool.close())
+        peer.gate.set()
+        with pytest.raises(TurnFault):
+            await soon(late)
+        await (await peer.line()).closed()
+
+
+async def test_a_closing_line_is_swept_away(peer: Peer) -> None:
+    """A connection whose close frame has come is neither claimed nor leased, and its head is told why."""
+    async with Rig(peer, Limits()) as rig:
+        first = await rig.lease()
+        line = await peer.line()
+        head = await rig.turn(first, line)
+        connection = rig.of(first)
+        line.deafen()
+        line.socket.protocol.send_close(1001)
+        line.socket.transport.write(b"".join(line.socket.protocol.data_to_send()))
+        await until(lambda: not connection.open)
+        rig.pool.sweep()
+        assert rig.pool.claim(head, fork=False) is None
+        assert rig.grave(head) is Whole.CONNECTION_LOST
+        assert (await rig.lease()).lane is not first.lane
+
+
+async def streaming(lease: Lease, line: Line, name: str, head: Head | None = None) -> None:
+    """Start a turn on a named lane and let its first event come."""
+    await lease.send(CREATE, None, head)
+    await line.send(created(name, stream_id=lease.named or ""))
+    await soon(lease.batch(LIMIT))
+
+
+async def test_turns_share_a_socket_where_the_host_has_lanes(peer: Peer) -> None:
+    """Once a lane was seen to work, sixteen turns share one connection; the next gets another."""
+    async with Rig(peer, Limits(), lanes="on") as rig:
+        first = await rig.lease()
+        await streaming(first, await peer.line(), "resp_1")
+        more = [await rig.lease() for _ in range(15)]
+        assert {lease.lane.connection for lease in more} == {first.lane.connection}
+        assert len({lease.named for lease in [first, *more]}) == 16
+        assert (await rig.lease()).lane.connection != first.lane.connection
+
+
+async def test_a_sibling_forks_while_the_first_child_is_in_flight(peer: Peer) -> None:
+    """A head in use is lent to a lane of its own on the same connection, until the first child has ended."""
+    async with Rig(peer, Limits(), lanes="on") as rig:
+        first = await rig.lease()
+        line = await peer.line()
+        await streaming(first, line, "resp_1")
+        await line.send(*said(stream_id=first.named or "")[1:])
+        await until(lambda: first.lane.state is State.IDLE)
+        head = Head("resp_1", (b"f",), rig.key().digest, first.lane, stored=False)
+        assert first.commit(head)
+        rig.pool.give_back(first)
+        child = rig.pool.claim(head, fork=False)
+        assert child is not None
+        await streaming(child, line, "resp_2", head)
+        assert head.place.lends(head)
+        sibling = rig.pool.claim(head, fork=True)
+        assert sibling is not None
+        assert sibling.lane.connection == child.lane.connection
+        assert sibling.named != child.named
+        await line.send(*said("resp_2", stream_id=child.named or "")[1:])
+        await until(lambda: child.lane.state is State.IDLE)
+        assert not head.place.lends(head)
+
+
+async def test_room_that_appears_by_itself_serves_a_waiter(peer: Peer) -> None:
+    """The first named event makes room for more turns on the socket: those who wait get it at once."""
+    async with Rig(peer, ONE, lanes="on") as rig:
+        first = await rig.lease()
+        waiting = rig.leasing()
+        await rig.waiting(1)
+        await streaming(first, await peer.line(), "resp_1")
+        assert (await soon(waiting)).lane.connection == first.lane.connection
