@@ -61,6 +61,12 @@ class Plain(StrEnum):
 
 Reason = Passed | Whole | Plain
 
+ROUTES: dict[Route, str] = {
+    Route.DELTA: "Over a WebSocket, continuing a response that the connection holds: only the new items were sent.",
+    Route.FULL: "Over a WebSocket, with everything; the reason says why it was no delta.",
+    Route.HTTP: "A create that was sent as it came over plain HTTP; the reason says why.",
+    Route.PASSTHROUGH: "Not a plain stateless create: passed through untouched over plain HTTP.",
+}
 MEANINGS: dict[Reason, str] = {
     Passed.OTHER_PATH: "Not a `POST …/responses`: Openline has nothing to add and passes it through.",
     Passed.QUERY: "The URL has a query string that Openline does not know.",
@@ -84,7 +90,7 @@ MEANINGS: dict[Reason, str] = {
     Whole.EVICTED: "Too many conversations or connections: the least recently used one was given up.",
     Whole.REJECTED: "The continuation before was answered with an error, which makes the upstream forget its parent.",
     Whole.NOT_FOUND: "The upstream no longer knew the response; the full context was sent at once.",
-    Whole.LANES_REFUSED: "The host turned out to know no lanes; the turn was repeated without.",
+    Whole.LANES_REFUSED: "The host took no lane, or had none left; the turn was repeated on a new connection.",
     Plain.MODE_OFF: '`mode = "off"`, or the header `x-openline-mode: off`.',
     Plain.OBSERVED: '`mode = "observe"`: everything goes over plain HTTP.',
     Plain.SEMANTIC_HEADER: "A header that a socket cannot carry: `Idempotency-Key`, or one that a setting lists.",
@@ -93,5 +99,5 @@ MEANINGS: dict[Reason, str] = {
     Plain.BREAKER_OPEN: "Opening connections failed repeatedly; they are tried again after a while.",
     Plain.POOL_FULL: "All connections are busy and no more are allowed.",
     Plain.OVERSIZE: "The frame would exceed the host's limit.",
-    Plain.LINE_LOST: "The connection was lost again during the replay.",
+    Plain.LINE_LOST: "A second connection was lost too, before anything of this turn could run on it.",
 }

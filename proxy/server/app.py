@@ -113,7 +113,7 @@ class Openline:
         if self._file is None or self._heads is None:
             return
         heads, items = self._heads.stored()
-        if (heads, items) == (self._state.heads, self._state.items):
+        if (heads, items) == (list(self._state.heads), list(self._state.items)):
             return
         self._state = State(self._state.key, heads, items)
         try:

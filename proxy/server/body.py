@@ -126,13 +126,7 @@ def _deflate(data: bytes, most: int) -> tuple[bytes, bool]:
 
 def _brotli(data: bytes, most: int) -> tuple[bytes, bool]:
     stream = brotli.Decompressor()
-    decoded = stream.process(data, output_buffer_limit=most)
-    while len(decoded) < most and not stream.is_finished():
-        more = stream.process(b"", output_buffer_limit=most - len(decoded))
-        if not more:
-            break
-        decoded += more
-    return decoded, stream.is_finished()
+    return stream.process(data, output_buffer_limit=most), stream.is_finished()
 
 
 def _zstd(data: bytes, most: int) -> tuple[bytes, bool]:

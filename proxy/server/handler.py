@@ -115,7 +115,7 @@ class Handler:
             if not self.running:
                 self._idle.set()
             self._report(outcome)
-        return call.sink.response or web.Response(status=499)
+        return call.sink.response
 
     async def drain(self, limit: float) -> None:
         """Take no new requests; wait for the running ones, at most `limit` seconds."""

@@ -61,7 +61,8 @@ class HttpSink:
         self._request = request
         self._seconds = seconds
         self.wants_json = False
-        self.response: Reply | None = None
+        self.response: web.StreamResponse = web.Response(status=499)
+        """What the library is to end; the one that it begins with goes to nobody."""
 
     async def begin(self, outcome: Outcome) -> None:
         """Commit to a stream with status 200."""
@@ -78,8 +79,7 @@ class HttpSink:
 
     async def end(self) -> None:
         """The last chunk."""
-        if self.response:
-            await self._within(self.response.write_eof())
+        await self._within(self.response.write_eof())
 
     async def answer(self, answer: Answer, outcome: Outcome, *, close: bool = False) -> None:
         """A complete answer. The request id is the upstream's where it gave one."""
@@ -112,12 +112,11 @@ class HttpSink:
 
     def cut(self) -> None:
         """Close without the last chunk, as a lost line would look."""
-        if self._request.transport:
-            self._request.transport.close()
+        self._request.protocol.force_close()
 
     def abort(self) -> None:
         """Close at once: the caller takes nothing, so that what is written would wait for ever."""
-        if isinstance(self._request.transport, asyncio.WriteTransport):
+        if self._request.transport is not None:
             self._request.transport.abort()
 
     async def _start(self, reply: Reply) -> None:
@@ -125,8 +124,7 @@ class HttpSink:
         await self._within(reply.prepare(self._request))
 
     async def _write(self, data: bytes) -> None:
-        if self.response:
-            await self._within(self.response.write(data))
+        await self._within(self.response.write(data))
 
     async def _within(self, work: Awaitable[object]) -> None:
         try:

@@ -37,6 +37,7 @@ DOCUMENTED_KEYS = frozenset(
         "approve",
         "arguments",
         "async",
+        "async_",  # as the Python SDK's model_dump() spells it, always null
         "background",
         "call_id",
         "caller",

@@ -144,7 +144,7 @@ class Connection:
         except ConnectionClosed as error:
             self._lose(error)
         except TimeoutError:
-            self._end(TurnFault(Fault.LINE_LOST, f"the upstream took nothing for {self._write_seconds:g} s"))
+            self._abort(f"the upstream took nothing for {self._write_seconds:g} s")
 
     def taken(self) -> None:
         """A turn took what had arrived."""
@@ -209,7 +209,7 @@ class Connection:
                 await (await self._socket.ping())
         except TimeoutError:
             if heard == self._heard:
-                self._end(TurnFault(Fault.LINE_LOST, f"a doubtful line gave no pong within {seconds:g} s"))
+                self._abort(f"a doubtful line gave no pong within {seconds:g} s")
         except ConnectionClosed as error:
             self._lose(error)
 
@@ -278,6 +278,11 @@ class Connection:
         detail = f"the line was lost with code {close.code}" if close else "the line was lost without a close frame"
         too_big = error.rcvd is not None and error.rcvd.code == _TOO_BIG
         self._end(TurnFault(Fault.OVERSIZE if too_big else Fault.LINE_LOST, detail))
+
+    def _abort(self, detail: str) -> None:
+        """The line is dead: no closing handshake, which would wait behind a write that is stuck."""
+        self._end(TurnFault(Fault.LINE_LOST, detail))
+        self._socket.transport.abort()
 
     def _end(self, fault: TurnFault) -> None:
         """The one way out: the fault is kept for the turns that wait, the lanes close, the heads die."""

@@ -13,6 +13,7 @@ from proxy.config import Settings
 from proxy.server.app import Openline
 from proxy.simulator import Behaviour, Entry, Simulator, render_request
 from proxy.turns.outcome import Outcome
+from tests.e2e.link import Link
 
 Item: TypeAlias = Mapping[str, object]
 Body: TypeAlias = dict[str, object]
@@ -143,8 +144,10 @@ class Stack:
 
 
 @contextlib.asynccontextmanager
-async def stack(behaviour: Behaviour | None = None, settings: Settings | None = None) -> AsyncIterator[Stack]:
-    """Start a stack. `settings` without a listener or an upstream of their own: both are set here."""
+async def stack(
+    behaviour: Behaviour | None = None, settings: Settings | None = None, *, link: Link | None = None
+) -> AsyncIterator[Stack]:
+    """Start a stack; `link` goes between the two. The settings' listener and upstream URL are set here."""
     async with (
         Simulator(behaviour) as sim,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS)) as session,
@@ -152,12 +155,15 @@ async def stack(behaviour: Behaviour | None = None, settings: Settings | None = 
         direct = await sim.start()
         outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         settings = settings or Settings()
-        upstream = msgspec.structs.replace(settings.upstream, url=direct)
+        url = await link.start(direct) if link else direct
+        upstream = msgspec.structs.replace(settings.upstream, url=url)
         app = Openline(msgspec.structs.replace(settings, listen="127.0.0.1:0", upstream=upstream), outcomes.put_nowait)
         try:
             yield Stack(sim, app, await app.start(), direct, session, outcomes)
         finally:
             await app.close()
+            if link:
+                await link.close()
 
 
 @dataclass(frozen=True)
@@ -190,6 +196,23 @@ class Chat:
 def chat(text: str = "Look things up. [[rounds=3 calls=2 reasoning=1 phase=1]]", **settings: object) -> Chat:
     """A conversation that begins."""
     return Chat(({"role": "user", "content": text},), settings)
+
+
+async def begun(running: Stack, talk: Chat) -> Chat:
+    """The history after a first turn that went well, in full."""
+    reply = await running.ask(talk.body)
+    assert (reply.status, reply.route, reply.cut) == (200, "full", False), reply.body
+    await running.outcome()
+    return talk.followed(reply.output)
+
+
+async def goes_on(running: Stack, talk: Chat, route: str = "delta", reason: str = "") -> tuple[Chat, Outcome]:
+    """The next turn goes by this route, with the context and the answer that its full request spells out."""
+    reply = await running.ask(talk.body)
+    assert (reply.status, reply.route, reply.reason, reply.cut) == (200, route, reason, False), reply.body
+    assert running.prompts()[-1] == prompt_of(talk)
+    assert reply.output == (await running.ask(talk.body, base=running.direct)).output
+    return talk.followed(reply.output), await running.outcome()
 
 
 def prompt_of(conversation: Chat) -> str:

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from proxy.config import Timeouts
 from proxy.core.reasons import Passed, Route
-from proxy.server.responses import labels
+from proxy.server.responses import HttpSink, labels
 from proxy.simulator import Behaviour, Fault
 from proxy.turns.outcome import End, Outcome
+from proxy.turns.sink import CallerGone
 from tests.server.wire import (
     KEY,
     CutShort,
@@ -336,3 +339,26 @@ def test_labels() -> None:
     assert labels(outcome) == {"x-openline-route": "delta"}
     outcome.route, outcome.reason = Route.PASSTHROUGH, Passed.QUERY
     assert labels(outcome) == {"x-openline-route": "passthrough", "x-openline-reason": "query"}
+
+
+async def test_a_caller_that_is_gone_is_told_apart() -> None:
+    """Writing to a connection that is lost raises CallerGone, and to abort it once more is no fault."""
+    said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def handler(incoming: web.Request) -> web.StreamResponse:
+        sink = HttpSink(incoming, 1)
+        incoming.protocol.force_close()
+        try:
+            await sink.begin(Outcome("ol_1", Route.FULL))
+            await sink.keep_alive()
+        except CallerGone as gone:
+            sink.abort()
+            said.set_result(str(gone))
+        return sink.response
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    async with TestServer(app) as server, connected(str(server.make_url("/"))) as line:
+        await line.send(request("GET", "/"))
+        assert await line.at_end()
+    assert said.result() == "the caller hung up"

@@ -225,7 +225,9 @@ async def test_sixteen_are_in_flight_and_the_seventeenth_waits(running: Running)
         await socket.connection.send("{}")
         assert refusal(await socket.receive())[1] == 400
     assert len(running.sim.faults.struck) == 16
-    running.sim.faults.clear()
+    running.sim.faults.release()
+    await running.sim.until(lambda: len(running.sim.faults.struck) == 17)
+    running.sim.faults.release()
     finished = 0
     while finished < 17:
         finished += (await socket.receive())["type"] == "response.completed"

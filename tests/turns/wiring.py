@@ -8,21 +8,26 @@ from dataclasses import dataclass, field
 import aiohttp
 import msgspec
 
-from proxy.config import Settings
+from proxy.config import Pool as PoolLimits
+from proxy.config import Settings, Timeouts, Upstream
 from proxy.core.events import Event
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Heads
+from proxy.core.meaning import Rules
 from proxy.core.reasons import Route
 from proxy.core.request import parse
 from proxy.errors import Answer
 from proxy.tasks import Tasks
+from proxy.turns.memory import Memory
 from proxy.turns.outcome import Outcome
-from proxy.turns.turn import Turn, Turns
+from proxy.turns.turn import Turn
+from proxy.turns.turns import Turns
 from proxy.upstream.address import Address, pool_key
 from proxy.upstream.capabilities import Host, capabilities
 from proxy.upstream.dial import dialler
 from proxy.upstream.http import HttpRequest, PlainHttp
 from proxy.upstream.pool import Pool
+from tests.upstream.peer import Line, Peer, said, soon
 
 USER: dict[str, object] = {"role": "user", "content": "hi"}
 
@@ -98,9 +103,11 @@ class Wiring:
             capabilities(settings.upstream), recheck_seconds=settings.pool.recheck_seconds, clock=time.monotonic
         )
         dial = dialler(settings, self.address)
-        self.pool = Pool(settings.pool, self.host, dial, self.heads)
+        self.pool = Pool(settings, self.host, dial, self.heads)
         self.http = PlainHttp(self.address, settings.timeouts, dial.tls, "1.1 openline-test")
-        self.turns = Turns(settings, self.fingerprints, self.heads, self.host, self.pool, self.http)
+        rules = Rules(settings.match, self.host.known.summaries_count)
+        self.memory = Memory(rules, self.fingerprints, self.heads, self.host)
+        self.turns = Turns(settings, self.memory, self.host, self.pool, self.http)
         self.tasks = Tasks()
 
     async def __aenter__(self) -> "Wiring":
@@ -108,8 +115,9 @@ class Wiring:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        """Close as Openline does: turns, connections, HTTP."""
+        """Close as Openline does: turns, connections, HTTP. No lease may be left by then."""
         await self.tasks.close()
+        assert not self.leased
         await self.pool.close()
         await self.http.close()
 
@@ -133,6 +141,27 @@ class Wiring:
             outcome=outcome,
         )
 
+    @property
+    def leased(self) -> bool:
+        """Whether any turn holds a lane."""
+        return any(lane.leased for one in self.pool._numbered.values() for lane in one.lanes)
+
     def run(self, turn: Turn, sink: Recorder) -> "asyncio.Task[None]":
         """Run a turn beside the test."""
         return self.tasks.start(self.turns.run(turn, sink), "turn")
+
+    async def exchange(self, turn: Turn, peer: Peer, *frames: bytes, line: Line | None = None) -> tuple[Recorder, Line]:
+        """A whole turn that the upstream answers with these frames, on a new line or on a known one."""
+        sink = Recorder(wants_json=not turn.request.stream)
+        task = self.run(turn, sink)
+        line = line or await peer.line()
+        await line.frame()
+        await line.send(*(frames or said()))
+        await soon(task)
+        return sink, line
+
+
+def on(peer: Peer, *, pool: PoolLimits | None = None, timeouts: Timeouts | None = None, **upstream: str) -> Settings:
+    """Settings for a peer that is known to verify ids."""
+    known = msgspec.convert({"url": peer.base, "verifies_ids": "yes", **upstream}, Upstream)
+    return Settings(upstream=known, pool=pool or PoolLimits(), timeouts=timeouts or Timeouts())

@@ -38,7 +38,8 @@ class Rig:
     peer: Peer
     write_seconds: float = 60.0
     tasks: Tasks = field(default_factory=Tasks)
-    ended: list[tuple[Connection, list[Head], Whole]] = field(default_factory=list)
+    ends: list[tuple[Connection, list[Head], Whole]] = field(default_factory=list)
+    rooms: int = 0
     host: Host = field(default_factory=lambda: Host(Capabilities(), recheck_seconds=1, clock=lambda: 0.0))
 
     async def open(self, limits: Limits | None = None, *, named: bool = False) -> tuple[Connection, Line]:
@@ -59,14 +60,22 @@ class Rig:
             settings=settings,
             expires=math.inf,
             tasks=self.tasks,
-            on_end=lambda *end: self.ended.append(end),
+            owner=self,
         )
         return connection, await self.peer.line()
+
+    def ended(self, connection: Connection, dead: list[Head], reason: Whole) -> None:
+        """As the pool is told."""
+        self.ends.append((connection, dead, reason))
+
+    def room(self) -> None:
+        """As the pool is told."""
+        self.rooms += 1
 
     @property
     def reasons(self) -> list[Whole]:
         """Why connections ended."""
-        return [reason for _, _, reason in self.ended]
+        return [reason for _, _, reason in self.ends]
 
 
 @pytest.fixture
@@ -129,7 +138,7 @@ async def test_a_turn_there_and_back(rig: Rig) -> None:
         assert await types(lease, 4) == [*expected, "response.completed"]
         connection.release(lease)
     assert connection.open
-    assert rig.ended == []
+    assert rig.ends == []
 
 
 async def test_what_has_arrived_comes_as_one_batch(rig: Rig) -> None:
@@ -161,8 +170,8 @@ async def test_a_close_is_seen_at_once_while_idle(rig: Rig, orderly: bool) -> No
         await line.close()
     else:
         line.abort()
-    await until(lambda: bool(rig.ended))
-    assert rig.ended == [(connection, [head], Whole.CONNECTION_LOST)]
+    await until(lambda: bool(rig.ends))
+    assert rig.ends == [(connection, [head], Whole.CONNECTION_LOST)]
     assert not connection.open
     assert not head.live
     assert not connection.spare
@@ -202,7 +211,7 @@ async def test_an_unexpected_frame_while_idle_closes_the_line(rig: Rig, frame: b
     head = head_on(connection)
     await line.send(frame)
     await line.closed()
-    assert rig.ended == [(connection, [head], Whole.CONNECTION_LOST)]
+    assert rig.ends == [(connection, [head], Whole.CONNECTION_LOST)]
     assert connection.fault is not None
 
 
@@ -232,7 +241,7 @@ async def test_the_age_limit_while_idle_counts_as_rotation(rig: Rig) -> None:
     head = head_on(connection)
     await line.send(failure("websocket_connection_limit_reached"))
     await line.closed()
-    assert rig.ended == [(connection, [head], Whole.ROTATED)]
+    assert rig.ends == [(connection, [head], Whole.ROTATED)]
 
 
 async def test_the_age_limit_in_answer_to_a_create(rig: Rig) -> None:
@@ -293,7 +302,7 @@ async def test_a_reset_is_a_lost_line(rig: Rig) -> None:
     await line.send(created())
     await until(lambda: bool(lease._inbox))
     line.abort()
-    await until(lambda: bool(rig.ended))
+    await until(lambda: bool(rig.ends))
     assert await types(lease, 1) == ["response.created"]
     found = await lost(lease)
     assert (found.fault, found.detail) == (Fault.LINE_LOST, "the line was lost without a close frame")
@@ -309,7 +318,7 @@ async def test_a_create_on_a_dead_line_is_unsent(rig: Rig, frame: bytes | None) 
         await line.closed()
     else:
         await line.close(1009)
-    await until(lambda: bool(rig.ended))
+    await until(lambda: bool(rig.ends))
     with pytest.raises(TurnFault) as caught:
         await lease.send(CREATE, None, None)
     assert caught.value.fault is Fault.LINE_LOST
@@ -353,7 +362,7 @@ async def test_no_head_on_a_line_that_is_gone(rig: Rig) -> None:
     await line.send(*said())
     await types(lease, 4)
     await line.close()
-    await until(lambda: bool(rig.ended))
+    await until(lambda: bool(rig.ends))
     assert not lease.commit(Head("resp_1", (b"f",), b"key", lease.lane, stored=False))
 
 
@@ -514,7 +523,7 @@ async def test_a_doubtful_line_is_found_out_while_a_large_create_is_written(rig:
     line.deafen()
     lease = lease_of(connection)
     writing = rig.tasks.start(lease.send(CREATE + b" " * 15_000_000, None, None), "writing")
-    await until(lambda: bool(rig.ended))
+    await until(lambda: bool(rig.ends))
     assert (await lost(lease)).fault is Fault.LINE_LOST
     await over(writing)
 
@@ -528,7 +537,7 @@ async def test_a_line_lost_while_in_doubt(rig: Rig) -> None:
     line.abort()
     assert "without a close frame" in (await lost(lease)).detail
     await over(doubt)
-    assert len(rig.ended) == 1
+    assert len(rig.ends) == 1
 
 
 async def test_a_line_in_use_is_not_doubted(rig: Rig) -> None:
@@ -649,6 +658,7 @@ async def test_an_abandoned_lane_drains_and_is_used_again(rig: Rig) -> None:
     await line.send(*said("resp_a", stream_id="l1")[1:], *said("resp_b", stream_id="l2")[1:])
     assert len(await types(two, 3)) == 3
     await over(drain)
+    assert rig.rooms == 2  # when the lanes were proven, and now
     assert one.lane.idle
     assert connection.open
     assert lease_of(connection).lane is one.lane

@@ -1,4 +1,4 @@
-"""The pool: its choice as a plain function, and its promises against real sockets."""
+"""The pool's promises, against real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from proxy.config import Pool as Limits
 from proxy.config import Settings, Timeouts, Upstream
@@ -20,7 +18,6 @@ from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import IDENTITY, Address, PoolKey, pool_key
 from proxy.upstream.capabilities import Host, capabilities
-from proxy.upstream.choice import Coming, Move, choose
 from proxy.upstream.connection import Connection
 from proxy.upstream.dial import dialler
 from proxy.upstream.lease import Lease
@@ -29,91 +26,6 @@ from tests.upstream.peer import LIMIT, Line, Peer, created, over, refusal, said,
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 CREATE = b'{"type":"response.create"}'
-
-
-@dataclass(eq=False)
-class Seen:
-    """What the choice sees of a connection."""
-
-    used_at: float = 0.0
-    busy: bool = False
-    spare: bool = False
-    occupied: bool = True
-
-
-SPARE = Seen(1, spare=True)
-NEWER_SPARE = Seen(2, spare=True)
-OLD = Seen(1)
-NEW = Seen(2)
-BUSY = Seen(busy=True, occupied=False)
-BUSY_WITH_ROOM = Seen(3, busy=True, spare=True)
-BUSY_WITH_HEADS = Seen(0, busy=True)
-LIMITS = Limits(max_connections=4, max_connections_per_key=2)
-
-
-@pytest.mark.parametrize(
-    ("own", "others", "coming", "expected"),
-    [
-        ([], [], Coming(0, 0), (Move.DIAL, None)),
-        ([SPARE], [], Coming(0, 0), (None, SPARE)),
-        ([SPARE, NEWER_SPARE], [], Coming(0, 0), (None, NEWER_SPARE)),
-        ([OLD, SPARE], [OLD], Coming(0, 0), (None, SPARE)),
-        ([BUSY_WITH_ROOM, OLD], [], Coming(0, 0), (None, BUSY_WITH_ROOM)),
-        ([OLD], [], Coming(0, 0), (Move.DIAL, None)),
-        ([BUSY], [], Coming(0, 0), (Move.DIAL, None)),
-        ([BUSY, BUSY], [], Coming(0, 0), (Move.WAIT, None)),
-        ([BUSY], [], Coming(1, 1), (Move.WAIT, None)),
-        ([BUSY], [], Coming(0, 3), (Move.WAIT, None)),
-        ([OLD, NEW], [], Coming(0, 0), (None, OLD)),
-        ([NEW, OLD], [OLD], Coming(0, 0), (None, OLD)),
-        ([BUSY_WITH_HEADS, OLD], [], Coming(0, 0), (None, BUSY_WITH_HEADS)),
-        ([BUSY], [BUSY, OLD, NEW], Coming(0, 0), (Move.DIAL, OLD)),
-        ([OLD], [BUSY, BUSY, NEW], Coming(0, 0), (Move.DIAL, NEW)),
-        ([OLD], [BUSY, BUSY, BUSY], Coming(0, 0), (None, OLD)),
-        ([], [BUSY, BUSY, BUSY, BUSY], Coming(0, 0), (Move.WAIT, None)),
-        ([], [BUSY_WITH_HEADS, BUSY_WITH_ROOM, BUSY, BUSY], Coming(0, 0), (Move.WAIT, None)),
-        ([], [BUSY, BUSY, SPARE], Coming(0, 1), (Move.DIAL, SPARE)),
-        ([BUSY, OLD], [OLD, OLD], Coming(0, 0), (None, OLD)),
-        ([BUSY, BUSY], [OLD], Coming(0, 0), (Move.WAIT, None)),
-    ],
-)
-def test_the_order_of_choice(
-    own: list[Seen], others: list[Seen], coming: Coming, expected: tuple[Move | None, Seen | None]
-) -> None:
-    """Spare before dial, dial before another key's oldest, that before the own oldest, and waiting last."""
-    assert choose(own, others, coming, LIMITS) == expected
-
-
-sights = st.lists(
-    st.builds(Seen, st.floats(0, 9), busy=st.booleans(), spare=st.booleans(), occupied=st.booleans()), max_size=5
-)
-
-
-@given(sights, sights, st.integers(0, 3), st.integers(0, 3), st.integers(1, 6), st.integers(1, 6))
-def test_a_choice_breaks_no_limit(
-    own: list[Seen], others: list[Seen], own_coming: int, others_coming: int, per_key: int, most: int
-) -> None:
-    """Nothing in use is closed, only what has room is used, no dial exceeds a limit, a wait means nothing is left."""
-    limits = Limits(max_connections=most, max_connections_per_key=per_key)
-    coming = Coming(own_coming, own_coming + others_coming)
-    move, sight = choose(own, others, coming, limits)
-    spare = [one for one in own if one.spare]
-    occupied = [one for one in own if one.occupied]
-    if move is None:
-        assert sight is not None
-        pool = spare or occupied
-        assert any(sight is one for one in pool)
-        assert sight.used_at == (max if spare else min)(one.used_at for one in pool)
-    if move is Move.DIAL:
-        assert not spare
-        assert len(own) + own_coming < per_key
-        # Closing one for a dial adds none; without it there is room.
-        assert any(sight is one and not one.busy for one in others) or len(own) + len(others) + coming.all < most
-    if move is Move.WAIT:
-        assert sight is None
-        assert not spare
-        assert not occupied
-        assert len(own) + own_coming >= per_key or all(one.busy for one in others)
 
 
 @dataclass
@@ -189,7 +101,7 @@ class Rig:
 
     def grave(self, head: Head) -> Whole | Found:
         """What a turn is told that would have continued `head`."""
-        return self.heads.find([*head.fingerprints, b"new"])
+        return self.heads.find([b"scope", *head.fingerprints, b"new"])
 
 
 async def fault_of(leasing: "asyncio.Task[Lease]") -> Fault:
@@ -442,7 +354,7 @@ async def test_nothing_crosses_pool_keys(peer: Peer, name: str) -> None:
         second = await soon(rig.pool.lease(other))
         assert second.lane.connection != first.lane.connection
         assert rig.of(second).key == other
-        assert (await peer.line()).asked.get_all(name)[-1] == "2"
+        assert (await peer.line()).asked.get_all(name)[0] == "2"
 
 
 async def test_a_spare_connection_of_another_key_is_not_used(peer: Peer) -> None:
@@ -481,7 +393,7 @@ async def test_a_stored_head_outlives_its_connection(peer: Peer) -> None:
         rig.pool.give_back(first)
         (await peer.line()).abort()
         await until(lambda: rig.pool.open_connections == 0)
-        assert rig.grave(head) == Found(head, 0)
+        assert rig.grave(head) == Found(head, 1)
 
 
 async def test_rotation_between_turns_only(peer: Peer) -> None:
