@@ -4,12 +4,24 @@
 """
 
 import os
+from collections.abc import Sequence
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+DEEP = os.environ.get("OPENLINE_DEEP") == "1"
+_DEEP_SECONDS = 1800
 
 # How long an example takes depends on what else the machine does: time proves nothing here.
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 settings.register_profile("fast", _UNTIMED, max_examples=100, derandomize=True, database=None)
-settings.register_profile("deep", _UNTIMED, max_examples=10_000, print_blob=True)
-settings.load_profile("deep" if os.environ.get("OPENLINE_DEEP") == "1" else "fast")
+settings.register_profile("deep", _UNTIMED, max_examples=2_000, print_blob=True)
+settings.load_profile("deep" if DEEP else "fast")
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Give deep properties the time they need."""
+    if DEEP:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(_DEEP_SECONDS))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Annotated
 
 import msgspec
 
@@ -19,16 +20,20 @@ _COMPACTION = frozenset({"compaction", "compaction_summary", "context_compaction
 _MAY_DIFFER = ("id", "status", "encrypted_content")
 
 
+# A count; anything else is as odd as a text.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
 class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
 
 
 class Usage(msgspec.Struct):
     """The tokens of one response, as the upstream counted them."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: _Count = 0
+    output_tokens: _Count = 0
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
 
@@ -125,8 +130,7 @@ class Answer:
     @property
     def whole(self) -> bool:
         """Whether every item from the first was seen to begin and to end."""
-        expected = set(range(len(self.added)))
-        return not self.muddled and self.added == expected and self.done.keys() == expected
+        return not self.muddled and self.done.keys() == set(range(len(self.added)))
 
     def ending(self, rules: Rules) -> Ending:
         """What the terminal event says, and the forms of the output that the next turn may begin with."""

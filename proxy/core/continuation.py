@@ -8,7 +8,7 @@ from proxy.core.heads import Found, Head, Heads
 from proxy.core.reasons import Whole
 from proxy.core.request import CreateRequest
 
-_SUSPECT_SHARE = 0.5
+_SUSPECT_PART = 2  # suspect is less than one part in so many of what is implied
 _SMALLEST_SUSPECT = 256  # tokens; below it a changed instruction could explain any difference
 
 
@@ -68,4 +68,4 @@ def context_suspect(head: Head, usage: Usage, settings_size: int) -> bool:
     """
     shrunk = max(0, head.settings_size - settings_size)
     implied = head.tokens - shrunk
-    return implied >= _SMALLEST_SUSPECT and 0 < usage.input_tokens < implied * _SUSPECT_SHARE
+    return implied >= _SMALLEST_SUSPECT and 0 < usage.input_tokens * _SUSPECT_PART < implied

@@ -80,6 +80,7 @@ class Openline:
         try:
             await site.start()
         except OSError:
+            self._file = None  # it belongs to the one that listens there
             await self.close()
             raise
         self._tasks.start(self._keep(), "state file")

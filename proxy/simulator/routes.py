@@ -1,7 +1,6 @@
 """Routes: from an HTTP request to the part that answers it, after the key has been checked."""
 
 import asyncio
-import weakref
 
 from aiohttp import web
 
@@ -23,17 +22,9 @@ class Routes:
     def __init__(self, host: Host, strike: control.Strike) -> None:
         self._host = host
         self._strike = strike
-        self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
-
-    def abort_all(self) -> None:
-        """Reset every connection, so that whatever waits on it ends."""
-        for transport in list(self._transports):
-            transport.abort()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        if isinstance(request.transport, asyncio.Transport):
-            self._transports.add(request.transport)
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # that was not part of the answer

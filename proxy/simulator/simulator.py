@@ -21,7 +21,6 @@ class Simulator:
     def __init__(self, behaviour: Behaviour | None = None, *, observer: Callable[[Seen], None] | None = None) -> None:
         self._host = Host(behaviour or Behaviour(), observer)
         self._runner: web.ServerRunner | None = None
-        self._routes = Routes(self._host, self.strike)
 
     @property
     def behaviour(self) -> Behaviour:
@@ -59,7 +58,9 @@ class Simulator:
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> str:
         """Listen, and return the base URL to give to a client. OSError when the port is taken."""
-        server = web.Server(self._routes.handle, handler_cancellation=True, auto_decompress=False, access_log=None)
+        server = web.Server(
+            Routes(self._host, self.strike).handle, handler_cancellation=True, auto_decompress=False, access_log=None
+        )
         runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -75,7 +76,9 @@ class Simulator:
         """Cut every connection and stop listening."""
         if self._runner is not None:
             runner, self._runner = self._runner, None
-            self._routes.abort_all()
+            for connection in runner.server.connections if runner.server else ():
+                if connection.transport is not None:
+                    connection.transport.abort()  # whatever waits on it ends
             await runner.cleanup()
 
     async def __aenter__(self) -> "Simulator":

@@ -20,6 +20,7 @@ from proxy.tasks import Tasks
 from proxy.upstream.address import PoolKey
 from proxy.upstream.capabilities import Host
 from proxy.upstream.lease import Lease
+from proxy.upstream.silence import Silence
 
 # Bytes that may wait for a turn to take them before the socket is read no further.
 _HIGH_WATER = 1_048_576
@@ -27,8 +28,6 @@ _HIGH_WATER = 1_048_576
 _OVERFLOW = 16 * _HIGH_WATER
 _TOO_BIG = 1009
 _OF_CREATES = (Fault.CONNECTION_LIMIT, Fault.OVERSIZE)
-# How far the wall clock may run ahead of the monotonic one before the machine is taken to have slept, in seconds.
-_SLEPT = 2.0
 # How long, and how many bytes, an abandoned answer may take to its end before its lane is given up.
 _DRAIN_SECONDS = 10.0
 _DRAIN_BYTES = 262_144
@@ -79,8 +78,7 @@ class Connection:
         self._leases: dict[Lane, Lease] = {}
         self._drains: dict[Lane, int] = {}
         self._taken = asyncio.Event()
-        self._heard = 0
-        self._heard_at = _clocks()
+        self._silence = Silence()
         self._reader = tasks.start(self._read(), "connection reader")
 
     @property
@@ -133,7 +131,7 @@ class Connection:
             raise TurnFault(Fault.LINE_LOST, str(lease.fault or "the line is closing"))
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
-        if self._doubtful():
+        if self._silence.doubtful(self._limits.doubtful_after_seconds):
             self._tasks.start(self._confirm(self._limits.pong_seconds), "doubtful line")
         lease.begin()
         self.asked |= probe is not None
@@ -195,20 +193,14 @@ class Connection:
         lane.distrust()
         self.retire(Whole.UNFINISHED)
 
-    def _doubtful(self) -> bool:
-        """Whether nothing was heard for long, or the machine slept since: the line may be gone unseen."""
-        (monotonic, wall), (was_monotonic, was_wall) = _clocks(), self._heard_at
-        silent = monotonic - was_monotonic
-        return silent > self._limits.doubtful_after_seconds or (wall - was_wall) - silent > _SLEPT
-
     async def _confirm(self, seconds: float) -> None:
         """Ping the host; nothing heard within `seconds`: the line is lost."""
-        heard = self._heard
+        heard = self._silence.heard
         try:
             async with asyncio.timeout(seconds):
                 await (await self._socket.ping())
         except TimeoutError:
-            if heard == self._heard:
+            if heard == self._silence.heard:
                 self._abort(f"a doubtful line gave no pong within {seconds:g} s")
         except ConnectionClosed as error:
             self._lose(error)
@@ -217,8 +209,7 @@ class Connection:
         try:
             while self.fault is None:
                 message = await self._socket.recv()
-                self._heard += 1
-                self._heard_at = _clocks()
+                self._silence.broken()
                 lease = self._take(sniff(message.encode() if isinstance(message, str) else b"binary"))
                 while lease and lease.waiting > _HIGH_WATER and self.fault is None:
                     if self.lanes.in_flight > 1:
@@ -298,7 +289,3 @@ class Connection:
         self._taken.set()
         self._owner.ended(self, dead, self._reason)
         self._tasks.start(self._socket.close(), "connection close")
-
-
-def _clocks() -> tuple[float, float]:
-    return time.monotonic(), time.time()

@@ -370,6 +370,10 @@ def test_an_item_event_without_item_or_index_is_no_event(frame: bytes) -> None:
         b'{"id":"r","usage":"many"}',
         b'{"id":"r","usage":{"input_tokens":null}}',
         b'{"id":"r","usage":{"input_tokens":"12"}}',
+        b'{"id":"r","usage":{"input_tokens":-1}}',
+        b'{"id":"r","usage":{"output_tokens":1.5}}',
+        b'{"id":"r","usage":{"input_tokens_details":{"cached_tokens":-1}}}',
+        b'{"id":"r","usage":{"input_tokens":' + b"9" * 400 + b"}}",
         b'{"id":"r","usage":{"input_tokens":' + b"9" * 5_000 + b"}}",
         b'{"id":"r","output":"x"}',
         b'{"id":"r","output":{}}',
@@ -555,6 +559,14 @@ def test_a_message_is_dropped_only_where_a_call_is_left() -> None:
     assert meant(REASONING) not in known
     assert meant(SEARCH) in known
     assert meant(message()) in known
+
+
+def test_only_messages_lose_their_phase() -> None:
+    """A field of that name elsewhere is the item's own meaning."""
+    hosted: Item = {"type": "web_search_call", "id": "ws_1", "phase": "x"}
+    known = forms(streamed([hosted, PHASED], ended()).ending(RELAXED))
+    assert meant(hosted, message()) in known
+    assert meant(without(hosted, "phase"), message()) not in known
 
 
 @pytest.mark.parametrize(

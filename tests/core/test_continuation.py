@@ -202,6 +202,14 @@ def test_the_wire_never_trips_on_a_host_that_kept_the_context(tokens: int, was: 
     assert not context_suspect(head(b"1", tokens=tokens, settings_size=was), Usage(input_tokens=kept), now)
 
 
+def test_the_wire_bears_any_number() -> None:
+    """Counts beyond what a float holds trip it or not, but never break the turn."""
+    huge = 10**400
+    assert context_suspect(head(b"1", tokens=huge), Usage(huge // 3), 0)
+    assert not context_suspect(head(b"1", tokens=huge), Usage(huge), 0)
+    assert not context_suspect(head(b"1", tokens=-huge), Usage(-5), 0)
+
+
 @given(tokens=st.integers(256, 1_000_000), settings_size=st.integers(0, 1_000_000), share=st.floats(0.0, 0.49))
 def test_the_wire_trips_on_every_loss_of_more_than_half(tokens: int, settings_size: int, share: float) -> None:
     """With unchanged settings, a context of which more than half is gone never passes unseen."""

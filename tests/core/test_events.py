@@ -126,6 +126,7 @@ def parsed(stream: bytes) -> Iterator[tuple[str, str]]:
 @given(st.lists(frames(), min_size=1, max_size=3))
 @example([b'{"type":"a",\n"b":\r\n1,\r"c":2}'])
 @example(['{"type":"a","b":"\u2028\u2029\x85\x0b\x0c\x1c\x7f\ufeff"}'.replace("\x0b\x0c\x1c", "").encode()])
+@example([b'{"type":"two\\rlines"}'])
 @example([b'{"type":"two\\nlines"}', b'{"type":" blank first"}', b'{"type":"response.completed"}'])
 def test_any_sse_parser_gives_the_event_back(given_frames: list[bytes]) -> None:
     """Name and JSON of each event are what the frame said, whatever white space and characters it holds."""

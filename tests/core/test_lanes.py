@@ -178,7 +178,11 @@ PLAYBOOKS = [
         State.IDLE,
     ),
     Playbook("a turn alone gives no verdict", [*ENDED, (verdict, None)], State.IDLE),
-    Playbook("closed while probing", [*PROBED, (close, None), (verdict, None)], State.CLOSED),
+    Playbook(
+        "closed while probing",
+        [*PROBED, (close, None), (take(MISSING), OutOfPlace), (verdict, None)],
+        State.CLOSED,
+    ),
     Playbook("a caller goes before any event", [*ASKED, (abandon, None)], State.DRAINING),
     Playbook(
         "an abandoned answer is dropped to its end",
@@ -594,3 +598,24 @@ def test_a_fork_needs_room_and_a_lane_of_its_own() -> None:
     while lanes.room:
         begin(lanes)
     assert not place.lends(parent)
+
+
+def test_a_lane_that_a_turn_has_is_not_given_up() -> None:
+    """The oldest lane is taken only while it is idle; else the next one that is."""
+    lanes = proven()
+    first = next(iter(lanes))
+    second = begin(lanes)
+    finish(lanes, second)
+    assert lanes.oldest() is first
+    lanes.lease(first)
+    assert lanes.oldest() is second
+    second.create(TURN)
+    assert lanes.oldest() is None
+
+
+def test_no_fork_before_a_name_was_echoed() -> None:
+    """With room for one turn only, and lanes unproven, nothing is lent."""
+    lanes = Lanes(1, named=True)
+    assert lanes.room
+    assert lanes.spare() is not None
+    assert not lanes.can_fork

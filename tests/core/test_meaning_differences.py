@@ -167,6 +167,9 @@ def test_numbers_in_arguments_are_compared_as_text(one: str, other: str) -> None
         ('{"":1}', '{"":1,"":1}'),
         ('[["a",1]]', '{"a":1}'),
         ("null", ""),
+        ('"not json"', "not json"),
+        ('{"text":"{"}', "{"),
+        ('{"json":1}', "1"),
     ],
 )
 def test_open_json_in_arguments_keeps_order_and_nulls(one: str, other: str) -> None:
@@ -203,7 +206,19 @@ def test_deep_arguments_are_compared_as_text() -> None:
 
 def test_arguments_of_another_type_never_equal_a_text() -> None:
     """An object, its text as a string, and their look-alikes in our own encoding are all different."""
-    forms: list[Value] = [{}, "{}", {"json": {}}, {"text": "{}"}, {"value": {}}, '{"json":{}}', '"{}"', None, "", []]
+    forms: list[Value] = [
+        {},
+        "{}",
+        {"json": {}},
+        {"text": "{}"},
+        {"value": {}},
+        '{"json":{}}',
+        '{"value":{}}',
+        '"{}"',
+        None,
+        "",
+        [],
+    ]
     marks = {mark([but(CALL, arguments=form)]) for form in forms}
     assert len(marks) == len(forms)
 
@@ -262,6 +277,14 @@ def test_what_looks_like_a_part_in_an_unknown_key_is_open_json() -> None:
         for item, key in ((CALL, "output"), (CUSTOM, "output"), (OUTPUT, "content"), (CALL, "summary")):
             forms: list[Value] = [part, but(part, text=None), but(part, annotations=None), but(part, annotations=[])]
             assert len({mark([{**item, key: [form]}], rules) for form in forms}) == len(forms)
+
+
+@pytest.mark.parametrize("extra", [{"parsed": 1}, {"annotations": []}, {"logprobs": []}], ids=str)
+def test_only_output_texts_have_what_output_texts_may_have(extra: Object) -> None:
+    """Elsewhere such keys are unknown, and count."""
+    part: Object = {"type": "input_text", "text": "t"}
+    assert mark([but(USER, content=[part])]) != mark([but(USER, content=[{**part, **extra}])])
+    assert mark([OUTPUT]) != mark([{**OUTPUT, **extra}])
 
 
 @pytest.mark.parametrize("item", HOSTED, ids=lambda item: str(item["type"]))

@@ -118,6 +118,7 @@ def test_a_damaged_text_is_read_as_another_parser_reads_it_or_not_at_all(
         b'{"input":[1],"model":"m","inp\\u0075t":[1]}',
         b'{"a":1,"b":2,"b":2,"a":1}',
         b'{"a":12,"a":1}',
+        b'{"a":1,"b":22,"a":{"q":0,"kkkkkkk":5}}',  # walked with the last `a`, it would end neatly within that value
         b'{"a":"x","a":"x"}',
         b'{"":1,"":1}',
         b'{"a":1],"x":[2}',

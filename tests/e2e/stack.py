@@ -201,7 +201,7 @@ def chat(text: str = "Look things up. [[rounds=3 calls=2 reasoning=1 phase=1]]",
 async def begun(running: Stack, talk: Chat) -> Chat:
     """The history after a first turn that went well, in full."""
     reply = await running.ask(talk.body)
-    assert (reply.status, reply.route, reply.cut) == (200, "full", False), reply.body
+    assert (reply.status, reply.route, reply.cut) == (200, "full", False)
     await running.outcome()
     return talk.followed(reply.output)
 
@@ -209,7 +209,7 @@ async def begun(running: Stack, talk: Chat) -> Chat:
 async def goes_on(running: Stack, talk: Chat, route: str = "delta", reason: str = "") -> tuple[Chat, Outcome]:
     """The next turn goes by this route, with the context and the answer that its full request spells out."""
     reply = await running.ask(talk.body)
-    assert (reply.status, reply.route, reply.reason, reply.cut) == (200, route, reason, False), reply.body
+    assert (reply.status, reply.route, reply.reason, reply.cut) == (200, route, reason, False)
     assert running.prompts()[-1] == prompt_of(talk)
     assert reply.output == (await running.ask(talk.body, base=running.direct)).output
     return talk.followed(reply.output), await running.outcome()

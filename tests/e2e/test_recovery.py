@@ -150,7 +150,8 @@ async def test_what_may_not_run_twice_is_not_replayed(why: str, *, stream: bool)
         reply = await running.ask(talk.body)
         assert (reply.status, reply.error["code"]) == (502, "openline_line_lost")
         assert (await running.outcome()).replays == (why == "twice")
-        talk, _ = await goes_on(running, talk, "full", "connection_lost")
+        # The lost turn used its parent up, so its retry is told that.
+        talk, _ = await goes_on(running, talk, "full", "parent_continued")
         await goes_on(running, talk)
 
 
@@ -176,7 +177,7 @@ async def test_json_lost_in_mid_answer_may_be_a_bad_gateway(why: str) -> None:
         reply = await running.ask(talk.body)
         assert (reply.status, reply.error["code"]) == (502, "openline_line_lost")
         await running.outcome()
-        route = ("delta", "") if why == "stored" else ("full", "connection_lost")
+        route = ("delta", "") if why == "stored" else ("full", "parent_continued")
         talk, _ = await goes_on(running, talk, *route)
         await goes_on(running, talk)
 
@@ -190,7 +191,7 @@ async def test_a_stream_lost_in_mid_answer_is_cut(what: What) -> None:
         reply = await running.ask(talk.body)
         assert (reply.status, reply.cut, reply.types[0], len(reply.types)) == (200, True, "response.created", 4)
         assert (await running.outcome()).end is End.CUT
-        talk, _ = await goes_on(running, talk, "full", "connection_lost")
+        talk, _ = await goes_on(running, talk, "full", "parent_continued")
         await goes_on(running, talk)
 
 
@@ -203,5 +204,5 @@ async def test_a_stream_lost_in_mid_answer_may_say_so(what: What) -> None:
         reply = await running.ask(talk.body)
         assert (reply.status, reply.cut, reply.types[-1], len(reply.types)) == (200, False, "response.failed", 5)
         await running.outcome()
-        talk, _ = await goes_on(running, talk, "full", "connection_lost")
+        talk, _ = await goes_on(running, talk, "full", "parent_continued")
         await goes_on(running, talk)

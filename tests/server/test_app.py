@@ -3,14 +3,19 @@
 import asyncio
 import logging
 import socket
+from pathlib import Path
 
+import msgspec
 import pytest
 
-from proxy.config import Settings, Upstream
+from proxy.config import Heads, Settings, Upstream
+from proxy.server import app as module
 from proxy.server.app import Openline
 from proxy.simulator import Fault, Simulator
 from proxy.turns.outcome import End, Outcome
 from tests.server.wire import KEY, ask, connected, request, rigged
+
+FORGETFUL = Heads(survive_restarts=False)
 
 
 async def test_start_tells_where_it_listens() -> None:
@@ -35,7 +40,7 @@ async def test_ipv6_addresses_stand_in_brackets() -> None:
 async def test_a_socket_can_be_handed_in() -> None:
     """A socket that the caller has bound is listened on, whatever the settings say."""
     outcomes: list[Outcome] = []
-    app = Openline(Settings(listen="127.0.0.1:1"), outcomes.append)
+    app = Openline(Settings(listen="127.0.0.1:0"), outcomes.append)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
         try:
@@ -46,18 +51,25 @@ async def test_a_socket_can_be_handed_in() -> None:
     assert [outcome.status for outcome in outcomes] == [200]
 
 
-async def test_a_taken_port_leaves_nothing_open() -> None:
-    """Where the port is taken, start raises OSError and has closed what it opened."""
+def names(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return [entry.name for entry in folder.iterdir()]
+
+
+async def test_a_taken_port_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the port is taken, start raises OSError, has closed what it opened, and the other's state is untouched."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         app = Openline(Settings(listen=f"127.0.0.1:{taken.getsockname()[1]}"), lambda _: None)
         with pytest.raises(OSError, match="address already in use"):
             await app.start()
     await app.close()
+    assert names(tmp_path) == []
 
 
 async def test_before_the_start_there_is_nothing_to_end() -> None:
     """Drain and close may be called at any time; nothing runs."""
-    app = Openline(Settings(), lambda _: None)
+    app = Openline(Settings(heads=FORGETFUL), lambda _: None)
     await app.drain(1)
     await app.close()
     assert app.running == 0
@@ -85,7 +97,7 @@ async def test_a_proxy_whose_upstream_is_itself_answers(target: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}/v1"
         outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
-        app = Openline(Settings(upstream=Upstream(url=url)), outcomes.put_nowait)
+        app = Openline(Settings(listen="127.0.0.1:0", upstream=Upstream(url=url)), outcomes.put_nowait)
         try:
             await app.start(sock=sock)
             response = await ask(url, "POST", target, [KEY], b'{"model":"m","input":"hello"}')
@@ -103,7 +115,9 @@ async def test_two_proxies_in_a_row_are_no_loop() -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         ports = [sock.getsockname()[1] for sock in (one, other)]
         apps = [
-            Openline(Settings(upstream=Upstream(url=f"http://127.0.0.1:{port}/v1")), lambda _: None)
+            Openline(
+                Settings(listen="127.0.0.1:0", upstream=Upstream(url=f"http://127.0.0.1:{port}/v1")), lambda _: None
+            )
             for port in reversed(ports)
         ]
         try:
@@ -161,3 +175,69 @@ async def test_headers_up_to_64_kb_are_taken() -> None:
     async with rigged() as rig:
         response = await rig.ask("GET", "/healthz", [("X-Codex-Turn-Metadata", value)])
         assert response.status == 200
+
+
+def keeping(sock: socket.socket, upstream: str) -> Settings:
+    """Settings of a proxy with a port of its own, so that it keeps its state."""
+    return Settings(listen=f"127.0.0.1:{sock.getsockname()[1]}", upstream=Upstream(url=upstream, verifies_ids="yes"))
+
+
+async def test_stored_heads_survive_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A conversation whose response the host stored goes on as a delta after the proxy was started anew."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    routes: list[str | None] = []
+    items: list[object] = [{"role": "user", "content": "hello [[rounds=1 calls=0]]"}]
+    async with rigged() as rig:
+        port = 0
+        for _ in range(2):
+            with socket.create_server(("127.0.0.1", port)) as sock:
+                port = sock.getsockname()[1]
+                app = Openline(keeping(sock, rig.app._settings.upstream.url), lambda _: None)
+                try:
+                    url = await app.start(sock=sock)
+                    body = msgspec.json.encode({"model": "gpt-5.4", "input": items, "store": True})
+                    response = await ask(url, "POST", "/v1/responses", [KEY], body)
+                finally:
+                    await app.close()
+            routes.append(response.header("x-openline-route"))
+            items += [*msgspec.convert(response.json()["output"], list[object]), {"role": "user", "content": "more"}]
+    assert routes == ["full", "delta"]
+
+
+class Heard(logging.Handler):
+    """Says when something was logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - what was said is in caplog
+        """Note it."""
+        self.came.set()
+
+
+async def test_a_state_file_that_cannot_be_written_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Now and then the state is saved; where that fails, turns go on and the log names the file."""
+    (tmp_path / "taken").write_text("a file, not a folder")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "taken"))
+    monkeypatch.setattr(module, "_SAVE_SECONDS", 0.01)
+    heard = Heard()
+    logging.getLogger("openline.server").addHandler(heard)
+    try:
+        async with rigged() as rig:
+            with socket.create_server(("127.0.0.1", 0)) as sock:
+                app = Openline(keeping(sock, rig.app._settings.upstream.url), lambda _: None)
+                url = await app.start(sock=sock)
+                try:
+                    body = b'{"model":"gpt-5.4","input":"hello","store":true}'
+                    assert (await ask(url, "POST", "/v1/responses", [KEY], body)).status == 200
+                    async with asyncio.timeout(10):
+                        await heard.came.wait()
+                    assert (await ask(url, "GET", "/v1/models")).status == 200
+                finally:
+                    await app.close()
+    finally:
+        logging.getLogger("openline.server").removeHandler(heard)
+    assert f"the state file {tmp_path}" in caplog.text

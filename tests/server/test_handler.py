@@ -4,6 +4,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,11 +12,14 @@ from backports import zstd
 
 from proxy.config import Limits, Timeouts
 from proxy.core.reasons import Passed, Plain, Route, Whole
+from proxy.errors import Problem
+from proxy.server.handler import _MODES
 from proxy.simulator import Behaviour, Fault
 from proxy.tasks import Tasks
 from proxy.turns.outcome import End
 from tests.server.wire import KEY, Line, Pairs, Rig, ask, connected, request, request_head, rigged, scripted
 
+HEADERS = (Path(__file__).parents[2] / "docs" / "headers.md").read_text()
 HELLO: dict[str, object] = {"model": "gpt-5.4", "input": "hello", "store": False}
 
 
@@ -95,6 +99,33 @@ async def test_headers_pass_through(rig: Rig) -> None:
     (seen,) = rig.sim.requests
     assert end_to_end_of(seen.headers) == sent
     assert next(value for name, value in seen.headers if name == "Via").startswith("1.1 openline-")
+
+
+async def test_a_request_without_a_body_gets_a_length_at_most(rig: Rig) -> None:
+    """Where no body was sent none arrives; methods that usually have one get `Content-Length: 0`, as documented."""
+    for method in ("POST", "DELETE", "GET", "OPTIONS"):
+        await rig.ask(method, "/v1/_echo/x")
+    lengths = [dict(seen.headers).get("Content-Length") for seen in rig.sim.requests]
+    assert lengths == ["0", "0", None, None]
+    assert {"Transfer-Encoding", "Content-Type"}.isdisjoint(
+        name for seen in rig.sim.requests for name, _ in seen.headers
+    )
+
+
+async def test_an_upstream_may_answer_before_it_has_the_body() -> None:
+    """A refusal of a large upload reaches the caller while he still sends; the rest is not waited for."""
+
+    async def script(line: Line) -> None:
+        await request_head(line)
+        await line.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+        await line.reader.read()
+
+    async with scripted(script) as base, rigged(upstream=base) as rig, connected(rig.url) as line:
+        await line.send(request("POST", "/v1/files", [KEY, ("Content-Length", "1000000")]) + bytes(1_000))
+        response = await line.response()
+        assert (response.status, response.body) == (413, b"big")
+        outcome = await rig.outcome()
+        assert (outcome.status, outcome.end) == (413, End.PASSED)
 
 
 async def test_a_header_that_is_not_utf8_is_a_clear_400(rig: Rig) -> None:
@@ -568,3 +599,18 @@ async def test_behaviour_without_websockets_still_answers() -> None:
         assert (response.status, response.header("x-openline-reason")) == (200, "no_websocket")
         outcome = await rig.outcome()
         assert (outcome.route, outcome.sent_bytes) == (Route.HTTP, outcome.request_bytes)
+
+
+@pytest.mark.parametrize("problem", list(Problem), ids=lambda problem: problem.name)
+def test_refusals_are_documented(problem: Problem) -> None:
+    """docs/headers.md names the status and code of each answer that Openline gives by itself."""
+    status, code, _ = problem.value
+    assert f"\n| {status} | `{code}` | " in HEADERS
+
+
+def test_headers_are_documented() -> None:
+    """docs/headers.md names the headers that Openline adds and reads, and each of their fixed values."""
+    for name in ("x-openline-route", "x-openline-reason", "x-request-id", "x-openline-mode"):
+        assert f"| `{name}` | " in HEADERS
+    for value in (*(route.value for route in Route), *_MODES):
+        assert f"`{value}`" in HEADERS

@@ -272,6 +272,13 @@ async def test_early_errors_are_http_answers(body: dict[str, object], transport:
     assert (await rig.outcome()).status == 429
 
 
+async def test_the_request_id_is_the_upstreams_where_it_gave_one(rig: Rig) -> None:
+    """An error that names its request keeps that name; an answer without one gets Openline's own."""
+    rig.sim.faults.add(Fault("error", "start", status=400, headers={"x-request-id": "req_9"}))
+    assert (await rig.create(HELLO)).header("x-request-id") == "req_9"
+    assert str((await rig.create(HELLO)).header("x-request-id")).startswith("ol_")
+
+
 async def test_an_error_in_mid_stream_has_the_flat_shape(rig: Rig) -> None:
     """After events an error is the last event of the stream, which then ends cleanly."""
     rig.sim.faults.add(Fault("error", "events", after=2, code="server_error", message="Broken."))

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
+import uvloop
 
 from proxy.simulator import Behaviour, Fault, Link, Simulator
 from proxy.simulator.host import Seen
 from tests.simulator.conftest import Start
-from tests.simulator.wire import Running
+from tests.simulator.wire import KEY, Running
 
 
 async def test_a_free_port_is_found() -> None:
@@ -94,3 +95,19 @@ async def test_waiting_has_a_limit() -> None:
     """`until` gives up."""
     with pytest.raises(TimeoutError):
         await Simulator(Behaviour()).until(lambda: False, 0.01)
+
+
+def test_it_closes_at_once_on_uvloop_too() -> None:
+    """The command and the demo run on uvloop, whose transports are not asyncio's."""
+
+    async def close_while_it_hangs() -> str:
+        async with Simulator() as sim, aiohttp.ClientSession() as http:
+            socket = await http.ws_connect(f"{await sim.start()}/responses", headers=KEY)
+            sim.faults.add(Fault("hang"))
+            await socket.send_json({"type": "response.create", "model": "m", "input": "x"})
+            await sim.until(lambda: len(sim.faults.struck) == 1)
+            async with asyncio.timeout(0.5):
+                await sim.close()
+            return sim.journal[0].outcome
+
+    assert uvloop.run(close_while_it_hangs()) == "cut"

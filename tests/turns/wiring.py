@@ -18,7 +18,7 @@ from proxy.core.reasons import Route
 from proxy.core.request import parse
 from proxy.errors import Answer
 from proxy.tasks import Tasks
-from proxy.turns.memory import Memory
+from proxy.turns.memory import Keyed, Memory
 from proxy.turns.outcome import Outcome
 from proxy.turns.turn import Turn
 from proxy.turns.turns import Turns
@@ -45,10 +45,14 @@ class Recorder:
     """The calls that never return, as a caller's that takes nothing."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when such a call was made."""
+    gate: asyncio.Event | None = None
+    """Where set, every call waits for it."""
 
     async def _note(self, call: str) -> None:
         self.calls.append(call)
         self.look(call)
+        if self.gate:
+            await self.gate.wait()
         if call in self.blocks:
             self.reached.set()
             await asyncio.Event().wait()
@@ -106,7 +110,8 @@ class Wiring:
         self.pool = Pool(settings, self.host, dial, self.heads)
         self.http = PlainHttp(self.address, settings.timeouts, dial.tls, "1.1 openline-test")
         rules = Rules(settings.match, self.host.known.summaries_count)
-        self.memory = Memory(rules, self.fingerprints, self.heads, self.host)
+        keyed = Keyed(passing=self.fingerprints, stored=Fingerprints(b"s" * 32))
+        self.memory = Memory(rules, keyed, self.heads, self.host)
         self.turns = Turns(settings, self.memory, self.host, self.pool, self.http)
         self.tasks = Tasks()
 
@@ -121,12 +126,12 @@ class Wiring:
         await self.pool.close()
         await self.http.close()
 
-    def turn(self, *items: dict[str, object], key: str = "k", **fields: object) -> Turn:
+    def turn(self, *items: dict[str, object], key: object = "k", **fields: object) -> Turn:
         """A turn with these items, from the caller with this key."""
         body = msgspec.json.encode({"model": "m", "store": False, **fields, "input": items or (USER,)})
         return self.raw_turn(body, key=key)
 
-    def raw_turn(self, body: bytes, *, key: str = "k") -> Turn:
+    def raw_turn(self, body: bytes, *, key: object = "k") -> Turn:
         """A turn with this body."""
         create = parse(body, most_items=1_000)
         headers = (("Authorization", f"Bearer {key}"), ("Content-Type", "application/json"))
@@ -161,7 +166,7 @@ class Wiring:
         return sink, line
 
 
-def on(peer: Peer, *, pool: PoolLimits | None = None, timeouts: Timeouts | None = None, **upstream: str) -> Settings:
-    """Settings for a peer that is known to verify ids."""
-    known = msgspec.convert({"url": peer.base, "verifies_ids": "yes", **upstream}, Upstream)
+def on(base: str, *, pool: PoolLimits | None = None, timeouts: Timeouts | None = None, **upstream: str) -> Settings:
+    """Settings for an upstream that is known to verify ids."""
+    known = msgspec.convert({"url": base, "verifies_ids": "yes", **upstream}, Upstream)
     return Settings(upstream=known, pool=pool or PoolLimits(), timeouts=timeouts or Timeouts())

@@ -20,7 +20,7 @@ from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import Address, pool_key
 from proxy.upstream.capabilities import Capabilities, Host
-from proxy.upstream.connection import _HIGH_WATER, _OVERFLOW, Connection, _clocks
+from proxy.upstream.connection import _HIGH_WATER, _OVERFLOW, Connection
 from proxy.upstream.dial import dialler
 from proxy.upstream.lease import Lease
 from tests.upstream.peer import LIMIT, Line, Peer, completed, created, event, failure, named, over, said, soon, until
@@ -551,8 +551,8 @@ async def test_a_line_in_use_is_not_doubted(rig: Rig) -> None:
 async def test_a_machine_that_slept_doubts_the_line(rig: Rig) -> None:
     """A wall clock that ran ahead of the monotonic one since the last event (the laptop slept) is a doubt too."""
     connection, line = await rig.open(Limits(pong_seconds=0.05))
-    monotonic, wall = _clocks()
-    connection._heard_at = monotonic, wall - 10.0
+    monotonic, wall = connection._silence._since
+    connection._silence._since = monotonic, wall - 10.0
     line.deafen()
     lease = await send(connection)
     assert (await lost(lease)).fault is Fault.LINE_LOST

@@ -1,0 +1,29 @@
+"""Silence: how long nothing was heard on a line, by both clocks, so that a machine that slept is noticed."""
+
+import time
+
+# How far the wall clock may run ahead of the monotonic one before the machine is taken to have slept, in seconds.
+_SLEPT = 2.0
+
+
+class Silence:
+    """Begins anew with everything that is heard."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+        self._since = _clocks()
+
+    def broken(self) -> None:
+        """Something was heard."""
+        self.heard += 1
+        self._since = _clocks()
+
+    def doubtful(self, after: float) -> bool:
+        """Whether the line may be gone unseen: silent for `after` seconds, or across the machine's sleep."""
+        (monotonic, wall), (was_monotonic, was_wall) = _clocks(), self._since
+        silent = monotonic - was_monotonic
+        return silent > after or (wall - was_wall) - silent > _SLEPT
+
+
+def _clocks() -> tuple[float, float]:
+    return time.monotonic(), time.time()
