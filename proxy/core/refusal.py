@@ -126,8 +126,7 @@ def refusal(frame: bytes) -> Refusal:
     wrapped = bytes(outer.error)
     given = _read(wrapped if wrapped.startswith(b"{") else frame)
     if not wrapped.startswith(b"{"):
-        # A flat frame's `type` is the event's; the error's own is not told. Some say `error` for `message`.
-        given.type = None
+        # A flat frame's `type` is the event's, "error", which says nothing. Some say `error` for `message`.
         given.message = _said(wrapped) or given.message
     message = given.message if isinstance(given.message, str) else _UNTOLD
     status = outer.status if _is_failure(outer.status) else _status(given)

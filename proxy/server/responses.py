@@ -88,8 +88,7 @@ class HttpSink:
         if close:
             reply.force_close()
         await self._start(reply)
-        if self._request.method != "HEAD":
-            await self._write(answer.body)
+        await self._write(answer.body)
         await self.end()
 
     async def forward(self, response: aiohttp.ClientResponse, outcome: Outcome) -> None:

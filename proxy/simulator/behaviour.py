@@ -18,8 +18,8 @@ class Link:
     """An emulated network link. It is emulated: time is added by sleeping, on top of whatever the real link takes.
 
     A WebSocket upgrade, an HTTP request and a create frame each wait a round trip (twice `latency` seconds) plus
-    their size over `uplink` (bytes a second, 0 is unlimited). TCP and TLS handshakes are not emulated, so the
-    gain of a connection that stays open is shown smaller than it is.
+    their size over `uplink` (bytes a second, 0 is unlimited), which all share. A frame counts after decompression.
+    TCP and TLS handshakes are not emulated, so the gain of a connection that stays open is shown smaller than it is.
     """
 
     latency: float = 0.0
@@ -31,7 +31,11 @@ class Link:
 
     def delay(self, size: int) -> float:
         """Seconds until the answer to `size` bytes could begin to arrive."""
-        return 2 * self.latency + (size / self.uplink if self.uplink else 0.0)
+        return 2 * self.latency + self.sending(size)
+
+    def sending(self, size: int) -> float:
+        """Seconds that `size` bytes take on the uplink."""
+        return size / self.uplink if self.uplink else 0.0
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Host:
         self._random = random.Random(behaviour.seed)  # noqa: S311 - repeatable, not secret
         self._observer = observer
         self._sockets_seen = 0
+        self._uplink_free = 0.0
 
     def next_socket(self) -> int:
         """The number of the connection to come."""
@@ -84,8 +85,17 @@ class Host:
         """The response has been continued."""
         self._consumed[response_id] = None
 
-    async def cross_link(self, size: int) -> None:
-        """Wait as long as the emulated link takes."""
-        delay = self.behaviour.link.delay(size)
-        if delay:
+    def crossing(self, size: int) -> float:
+        """When the answer to `size` bytes that are sent now could begin to arrive, on the loop's clock.
+
+        All share one uplink, in the order in which they came; what is sent behind another does not wait for its answer.
+        """
+        link, now = self.behaviour.link, asyncio.get_running_loop().time()
+        self._uplink_free = max(now, self._uplink_free) + link.sending(size)
+        return self._uplink_free + 2 * link.latency
+
+    async def until(self, moment: float) -> None:
+        """Wait for a moment on the loop's clock."""
+        delay = moment - asyncio.get_running_loop().time()
+        if delay > 0:
             await asyncio.sleep(delay)

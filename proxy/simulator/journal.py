@@ -38,7 +38,7 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes of the body or frame, as they came (compressed, if so)."""
+        """Bytes of the body as it came (compressed, if so), or of the frame after decompression."""
         return len(self.raw)
 
 

@@ -81,7 +81,7 @@ class Routes:
 
     async def _upgrade(self, request: web.BaseRequest, headers: Headers) -> web.StreamResponse:
         behaviour = self._host.behaviour
-        await self._host.cross_link(0)
+        await self._host.until(self._host.crossing(0))
         fault = self._host.faults.at_upgrade()
         error: ApiError | None = None
         body: str | None = None

@@ -69,9 +69,10 @@ class Turn:
     async def run(self) -> None:
         """Answer the create. Cancelling it means that the line is gone: the journal then says `cut`."""
         fault = self._host.faults.of_turn(self._entry.transport)
+        arrives = self._host.crossing(self._entry.size)
         try:
             async with self._order:
-                await self._host.cross_link(self._entry.size)
+                await self._host.until(arrives)
                 try:
                     await self._answer(fault)
                 except RefusedError as refused:

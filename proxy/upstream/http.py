@@ -59,7 +59,7 @@ class PlainHttp:
         self._session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
-            cookie_jar=_NoCookies(),
+            cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_AUTOMATIC,
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=timeouts.dial_seconds, sock_read=timeouts.silence_seconds
@@ -97,13 +97,6 @@ def _spelt_alike(pairs: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
     """A name that comes again is spelt as at first: of `Via` beside `via` the library would keep the last alone."""
     first: dict[str, str] = {}
     return CIMultiDict((first.setdefault(name.lower(), name), value) for name, value in pairs)
-
-
-class _NoCookies(aiohttp.DummyCookieJar):
-    """Cookies pass by: not even read, as the library logs those that it cannot read."""
-
-    def update_cookies_from_headers(self, headers: object, response_url: URL) -> None:
-        pass
 
 
 def _environment_proxy(base: str) -> str | None:

@@ -1,7 +1,7 @@
 """Spelling: one JSON value as any writer may put it. White space and escapes differ; the value does not."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import NoReturn, TypeAlias
@@ -98,5 +98,24 @@ _exact: Callable[[str], object] = json.JSONDecoder(
 
 
 def exact(text: bytes) -> object:
-    """The JSON value with nothing lost: objects are `Pairs`, numbers `Number`. Raises ValueError, RecursionError."""
-    return _exact(text.decode())
+    """The JSON value with nothing lost: objects are `Pairs`, numbers `Number`.
+
+    Raises:
+        ValueError: it is no JSON, or holds half a character, which readers replace each in their own way.
+    """
+    value = _exact(text.decode())
+    "".join(_texts(value)).encode()
+    return value
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            for member in value:
+                yield from _texts(member)
+        case Pairs(members):
+            for key, member in members:
+                yield key
+                yield from _texts(member)

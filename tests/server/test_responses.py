@@ -198,7 +198,10 @@ async def test_garbage_from_upstream_is_a_502() -> None:
 
 
 async def test_a_caller_that_takes_nothing_is_let_go() -> None:
-    """A caller that stops reading holds its upstream connection no longer than timeouts.write_seconds."""
+    """A caller that stops reading holds its upstream connection no longer than timeouts.write_seconds.
+
+    Should it read on later, it finds its answer cut, not ended.
+    """
     ended = asyncio.get_running_loop().create_future()
 
     async def script(line: Line) -> None:
@@ -218,6 +221,9 @@ async def test_a_caller_that_takes_nothing_is_let_go() -> None:
         assert (outcome.end, outcome.status) == (End.HUNG_UP, 200)
         async with asyncio.timeout(10):
             assert await ended == "cut"
+        line.writer.transport.resume_reading()  # type: ignore[attr-defined] # same
+        with pytest.raises(CutShort):
+            await line.response()
 
 
 # ---- turns

@@ -52,5 +52,12 @@ async def test_the_link_takes_its_time() -> None:
     """The emulated link really waits."""
     host = Host(Behaviour(link=Link(0.01, 10_000)), None)
     begun = time.monotonic()
-    await host.cross_link(100)
-    assert time.monotonic() - begun == pytest.approx(0.03, abs=0.02)
+    await host.until(host.crossing(100))
+    assert time.monotonic() - begun >= 0.03
+
+
+async def test_what_follows_shares_the_uplink_and_waits_for_no_answer() -> None:
+    """Two frames sent at once pay one round trip between them, and each the time of both on the uplink."""
+    host = Host(Behaviour(link=Link(1.0, 10_000)), None)
+    first, second = host.crossing(5_000), host.crossing(5_000)
+    assert second - first == pytest.approx(0.5, abs=0.01)
