@@ -23,6 +23,12 @@ class Tasks:
         task.add_done_callback(self._running.discard)
         return task
 
+    async def finish(self, seconds: float) -> None:
+        """Let what still runs end by itself, for at most `seconds`; then cancel it."""
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=seconds)
+        await self.close()
+
     async def close(self) -> None:
         """Cancel what still runs, also what starts meanwhile, and wait until all has ended."""
         while tasks := list(self._running):

@@ -238,7 +238,7 @@ class Lanes:
 
     def of(self, event: Event) -> Lane:
         """The lane that an event belongs to. Raises OutOfPlace where that cannot be told."""
-        name = lane_name(event.frame) if self.named else None
+        name = lane_name(event.frame) if self.named or b'"stream_id"' in event.frame else None
         lane = self._lanes.get(name)
         if lane is not None:
             self.proven |= name is not None

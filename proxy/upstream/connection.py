@@ -79,7 +79,7 @@ class Connection:
         self._drains: dict[Lane, int] = {}
         self._taken = asyncio.Event()
         self._silence = Silence()
-        self._reader = tasks.start(self._read(), "connection reader")
+        tasks.start(self._read(), "connection reader")
 
     @property
     def open(self) -> bool:
@@ -118,11 +118,6 @@ class Connection:
         """Close it now."""
         self._reason = reason
         self._end(TurnFault(Fault.LINE_LOST, f"the connection was closed: {reason.value}"))
-
-    async def closed(self) -> None:
-        """Wait until the socket is closed."""
-        await self._socket.close()
-        await asyncio.wait([self._reader])
 
     async def write(self, lease: Lease, frame: bytes, probe: bytes | None) -> None:
         """Write a create, and a probe ahead of it."""
@@ -221,6 +216,7 @@ class Connection:
             self._lose(error)
         except (OutOfPlace, NotAnEvent, UnicodeError) as error:
             self._end(TurnFault(Fault.GARBAGE, f"the upstream sent {error}"))
+            self._socket.transport.abort()
         finally:
             self._end(TurnFault(Fault.LINE_LOST, "the connection was closed"))
             await self._socket.close()

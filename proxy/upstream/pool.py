@@ -25,6 +25,8 @@ from proxy.upstream.dial import Dialler
 from proxy.upstream.lease import Lease
 
 _MOST_BREAKERS = 1_024
+# Longer than a socket's closing handshake may take.
+_CLOSE_SECONDS = 1.5
 
 
 @dataclass(slots=True)
@@ -120,11 +122,9 @@ class Pool:
     async def close(self) -> None:
         """Close every connection."""
         self._closed = True
-        connections = list(self._numbered.values())
-        for connection in connections:
+        for connection in list(self._numbered.values()):
             connection.close(Whole.CONNECTION_LOST)
-        await asyncio.gather(*(connection.closed() for connection in connections))
-        await self._tasks.close()
+        await self._tasks.finish(_CLOSE_SECONDS)
 
     def _now(self, key: PoolKey) -> Lease | Move:
         """What can be had at once. A dial is counted as coming: it must follow."""

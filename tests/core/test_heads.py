@@ -1,12 +1,13 @@
 """Heads: which one a history is continued from, and when none is."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import settings as profile
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from proxy.core.events import Event, sniff
 from proxy.core.fingerprint import Fingerprints
@@ -404,6 +405,9 @@ def test_a_reference_stands_for_a_stored_item_of_the_same_pool_key() -> None:
 # --- lanes and heads together, in any order
 
 
+NUMBERS = st.integers(0, 5)
+
+
 class Conversations(RuleBasedStateMachine):
     """Turns, forks, errors, hang-ups and closes on several connections, checked against what each upstream lane holds.
 
@@ -412,11 +416,9 @@ class Conversations(RuleBasedStateMachine):
     which it forgets when the turn that follows has ended.
     """
 
-    connections = Bundle("connections")
-    histories = Bundle("histories")
-
     def __init__(self) -> None:
         super().__init__()
+        self.routes: Counter[str] = Counter()
         self.clock = Clock()
         self.heads = Heads(most=20, max_age=1_000, clock=self.clock)
         self.contexts: dict[str, str] = {}  # response id → the context that it stands for
@@ -425,33 +427,41 @@ class Conversations(RuleBasedStateMachine):
         self.running: dict[Lane, str] = {}
         self.dead: dict[Lane, Head] = {}
         self.gone: set[Lane] = set()
-        self.all: list[Lanes] = []
+        self.all = [Lanes(number, named=number > 1) for number in (1, 2, 3)]
 
-    @rule(target=connections, named=st.booleans())
-    def dial(self, named: bool) -> Lanes:  # noqa: FBT001 - hypothesis passes it by name
+    @rule(named=st.booleans())
+    def dial(self, named: bool) -> None:  # noqa: FBT001 - hypothesis passes it by name
         """A new connection."""
-        lanes = Lanes(len(self.all) + 1, named=named)
-        self.all.append(lanes)
-        return lanes
+        self.all.append(Lanes(len(self.all) + 1, named=named))
 
-    @rule(target=histories, start=st.sampled_from("uv"))
-    def begin(self, start: str) -> str:
-        """A conversation begins; some begin alike."""
-        return "#" + start
+    @rule(number=NUMBERS, start=st.sampled_from("uv"))
+    def begin(self, number: int, start: str) -> None:
+        """A conversation begins; some begin alike. Not too many: what follows on them is of interest."""
+        if number == 1 or not self.contexts:
+            self.turn(number, "#" + start)
 
-    @rule(target=histories, history=histories, more=st.sampled_from("uv"))
-    def go_on(self, history: str, more: str) -> str:
-        """The caller takes the answer and adds something."""
-        return history + self.answer(history) + more
+    @rule(number=NUMBERS, back=NUMBERS, more=st.sampled_from("uv"))
+    def go_on(self, number: int, back: int, more: str) -> None:
+        """A caller takes one of the latest answers and adds something; more than one may take the same."""
+        if self.contexts:
+            contexts = list(self.contexts.values())
+            self.turn(number, contexts[-1 - back % len(contexts)] + more)
+
+    @rule(number=NUMBERS, more=st.sampled_from("uv"))
+    def begin_like_a_running_one(self, number: int, more: str) -> None:
+        """A sibling, or a retry, of a turn that is under way."""
+        if self.running:
+            history = list(self.running.values())[number % len(self.running)]
+            self.turn(number, history[:-1] + more)
 
     @staticmethod
     def answer(history: str) -> str:
         """What the model says to it."""
         return "ABC"[sum(map(ord, history)) % 3]
 
-    @rule(lanes=connections, history=histories)
-    def turn(self, lanes: Lanes, history: str) -> None:
+    def turn(self, number: int, history: str) -> None:
         """A turn: as a delta where a head is found, else in full on a lane that may be taken."""
+        lanes = self.all[number % len(self.all)]
         found = self.heads.find([history[: n + 1].encode() for n in range(len(history))])
         if isinstance(found, Found):
             name = found.head.response_id
@@ -469,6 +479,8 @@ class Conversations(RuleBasedStateMachine):
 
     def place(self, found: Found | Whole, lanes: Lanes) -> Lane | None:
         """The lane that the turn gets; what was promised of the head's own lane must be so."""
+        kind = found.value if isinstance(found, Whole) else "fork" if found.fork else "delta"
+        self.routes[kind] += 1
         if isinstance(found, Whole) or found.head.stored:
             return lanes.spare() or lanes.oldest()
         home = found.head.place
@@ -484,7 +496,8 @@ class Conversations(RuleBasedStateMachine):
         assert own is not home
         return own
 
-    def event(self, lane: Lane, kind: str) -> Event:
+    @staticmethod
+    def frame(lane: Lane, kind: str) -> Event:
         """An event of the lane."""
         name = f',"stream_id":"{lane.name}"' if lane.name else ""
         return sniff(f'{{"type":"{kind}"{name}}}'.encode())
@@ -494,9 +507,9 @@ class Conversations(RuleBasedStateMachine):
         if not self.running:
             return None
         lane = list(self.running)[number % len(self.running)]
-        event = self.event(lane, kind)
-        assert lane.lanes.of(event) is lane
-        whose = lane.take(event)
+        arriving = self.frame(lane, kind)
+        assert lane.lanes.of(arriving) is lane
+        whose = lane.take(arriving)
         assert whose is (Whose.NOBODY if lane in self.gone else Whose.TURN)
         return lane
 
@@ -510,12 +523,12 @@ class Conversations(RuleBasedStateMachine):
         self.gone.discard(lane)
         return there
 
-    @rule(number=st.integers(0, 5))
+    @rule(number=NUMBERS)
     def stream(self, number: int) -> None:
         """The upstream streams."""
         self.arrive(number, "response.created")
 
-    @rule(number=st.integers(0, 5), stored=st.booleans())
+    @rule(number=NUMBERS, stored=st.booleans())
     def complete(self, number: int, stored: bool) -> None:  # noqa: FBT001 - hypothesis passes it by name
         """A turn completes and, where its caller is still there, its head is committed."""
         lane = self.arrive(number, "response.completed")
@@ -532,7 +545,7 @@ class Conversations(RuleBasedStateMachine):
                 self.stored.add(name)
         self.held[lane] = name
 
-    @rule(number=st.integers(0, 5), kind=st.sampled_from(["error", "response.failed", "response.incomplete"]))
+    @rule(number=NUMBERS, kind=st.sampled_from(["error", "response.failed", "response.incomplete"]))
     def fail(self, number: int, kind: str) -> None:
         """A turn fails; nothing revives what it continued."""
         lane = self.arrive(number, kind)
@@ -540,7 +553,7 @@ class Conversations(RuleBasedStateMachine):
             del self.running[lane]
             self.over(lane)
 
-    @rule(number=st.integers(0, 5))
+    @rule(number=NUMBERS)
     def hang_up(self, number: int) -> None:
         """A caller goes: his answer is drained, and leaves no head."""
         if self.running:
@@ -549,9 +562,11 @@ class Conversations(RuleBasedStateMachine):
                 lane.abandon()
                 self.gone.add(lane)
 
-    @rule(target=connections, lanes=consumes(connections))
-    def lose(self, lanes: Lanes) -> object:
-        """A connection is lost, with all its lanes, idle or in mid-turn."""
+    @rule(number=NUMBERS)
+    def lose(self, number: int) -> None:
+        """A connection is lost, with all its lanes, idle or in mid-turn; another takes its place."""
+        lanes = self.all[number % len(self.all)]
+        self.all[number % len(self.all)] = Lanes(lanes.connection, named=lanes.named)
         lanes.retiring = True
         for lane in lanes:
             dead = lane.close()
@@ -559,12 +574,12 @@ class Conversations(RuleBasedStateMachine):
             self.over(lane)
             if dead and not dead.stored:
                 self.heads.bury(dead, Whole.CONNECTION_LOST)
-        return multiple()
 
-    @rule(lanes=connections)
-    def retire(self, lanes: Lanes) -> None:
+    @rule(number=st.integers(3, 9))
+    def retire(self, number: int) -> None:
         """A connection takes no new turns."""
-        lanes.retiring = True
+        if number < len(self.all):
+            self.all[number].retiring = True
 
     @rule(seconds=st.sampled_from([1.0, 600.0]))
     def wait(self, seconds: float) -> None:
@@ -587,6 +602,19 @@ class Conversations(RuleBasedStateMachine):
                     assert self.held[lane] == lane.latest.response_id
                     assert lane not in self.running
                     assert lane.latest.stored or lane.latest.live == (lane.idle and lanes.room)
+
+
+def test_the_machine_reaches_deltas_forks_and_graves() -> None:
+    """The walk below is worth its time: one conversation shows each way that a turn can go."""
+    machine = Conversations()
+    machine.begin(1, "u")
+    machine.complete(0, stored=False)
+    machine.go_on(1, 0, "u")
+    machine.begin_like_a_running_one(0, "v")
+    machine.complete(0, stored=False)
+    machine.lose(1)
+    machine.go_on(1, 0, "v")
+    assert machine.routes == {"no_match": 1, "delta": 1, "fork": 1, "connection_lost": 1}
 
 
 TestConversations = Conversations.TestCase

@@ -1,6 +1,7 @@
-"""An agent on the real `openai` SDK, run as a script: `python -m tests.e2e.agent WAY AGENTS BASE_URL`.
+"""An agent on the real `openai` SDK, run as a script: `python -m tests.e2e.agent WAY AGENTS ROUNDS BASE_URL`.
 
-WAY is how it calls the API; each of the AGENTS has a key of its own. Prints one JSON object: how each one ended.
+WAY is how it calls the API; each of the AGENTS has a key of its own and takes ROUNDS tool rounds.
+Prints one JSON object: how each one ended.
 """
 
 import asyncio
@@ -13,7 +14,6 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types.responses import Response, ResponseInputItemParam, ToolParam
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
-ROUNDS = 20
 _TOOL: ToolParam = {
     "type": "function",
     "name": "lookup",
@@ -23,8 +23,8 @@ _TOOL: ToolParam = {
 History = list[ResponseInputItemParam]
 
 
-def _begin(name: str) -> History:
-    text = f"I am {name}. [[rounds={ROUNDS} calls=2 reasoning=1 phase=1]]"
+def _begin(name: str, rounds: int) -> History:
+    text = f"I am {name}. [[rounds={rounds} calls=2 reasoning=1 phase=1]]"
     return [{"role": "user", "content": text}]
 
 
@@ -60,7 +60,7 @@ async def _async(client: AsyncOpenAI, way: str, history: History) -> Response:
     if way == "async":
         return await client.responses.create(**request)
     if way == "helper":
-        async with client.responses.stream(**request) as helped:  # type: ignore[arg-type] # the helper's TypedDicts are its own
+        async with client.responses.stream(**request) as helped:
             return await helped.get_final_response()
     final: Response | None = None
     async for event in await client.responses.create(**request, stream=True):
@@ -71,30 +71,30 @@ async def _async(client: AsyncOpenAI, way: str, history: History) -> Response:
     return final
 
 
-async def _agent(way: str, base: str, name: str) -> str:
-    history = _begin(name)
+async def _agent(way: str, base: str, name: str, rounds: int) -> str:
+    history = _begin(name, rounds)
     async with AsyncOpenAI(api_key=f"key-{name}", base_url=base, max_retries=0) as client:
         while _go_on(history, response := await _async(client, way, history), dump=way == "helper"):
             pass
     return response.output_text
 
 
-def _agent_sync(way: str, base: str, name: str) -> str:
-    history = _begin(name)
+def _agent_sync(way: str, base: str, name: str, rounds: int) -> str:
+    history = _begin(name, rounds)
     with OpenAI(api_key=f"key-{name}", base_url=base, max_retries=0) as client:
         while _go_on(history, response := _sync(client, way, history), dump=False):
             pass
     return response.output_text
 
 
-async def _main(way: str, agents: int, base: str) -> None:
+async def _main(way: str, agents: int, rounds: int, base: str) -> None:
     names = [f"agent-{number}" for number in range(agents)]
     if way in {"sync", "raw"}:
-        ended = await asyncio.gather(*(asyncio.to_thread(_agent_sync, way, base, name) for name in names))
+        ended = await asyncio.gather(*(asyncio.to_thread(_agent_sync, way, base, name, rounds) for name in names))
     else:
-        ended = await asyncio.gather(*(_agent(way, base, name) for name in names))
+        ended = await asyncio.gather(*(_agent(way, base, name, rounds) for name in names))
     sys.stdout.write(json.dumps(dict(zip(names, ended, strict=True))))
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))

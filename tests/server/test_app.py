@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from proxy.config import Heads, Settings, Upstream
+from proxy.core.heads import StoredHead
 from proxy.server import app as module
 from proxy.server.app import Openline
 from proxy.simulator import Fault, Simulator
+from proxy.state import State, state_file
 from proxy.turns.outcome import End, Outcome
 from tests.server.wire import KEY, ask, connected, request, rigged
 
@@ -51,20 +53,20 @@ async def test_a_socket_can_be_handed_in() -> None:
     assert [outcome.status for outcome in outcomes] == [200]
 
 
-def names(folder: Path) -> list[str]:
-    """What is in a folder."""
-    return [entry.name for entry in folder.iterdir()]
-
-
 async def test_a_taken_port_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the port is taken, start raises OSError, has closed what it opened, and the other's state is untouched."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        app = Openline(Settings(listen=f"127.0.0.1:{taken.getsockname()[1]}"), lambda _: None)
+        settings = Settings(listen=f"127.0.0.1:{taken.getsockname()[1]}", heads=Heads(max_count=1))
+        file = state_file(settings)
+        assert file is not None
+        theirs = State(heads=[StoredHead(bytes([n]) * 16, f"resp_{n}", 10, 10) for n in range(3)], items=[])
+        file.save(theirs)
+        app = Openline(settings, lambda _: None)
         with pytest.raises(OSError, match="address already in use"):
             await app.start()
     await app.close()
-    assert names(tmp_path) == []
+    assert file.load() == theirs
 
 
 async def test_before_the_start_there_is_nothing_to_end() -> None:

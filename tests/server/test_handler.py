@@ -538,6 +538,18 @@ async def test_a_refused_request_is_an_outcome_too(rig: Rig) -> None:
     assert rig.outcomes.empty()
 
 
+async def test_preflights_are_the_upstreams_affair() -> None:
+    """CORS is not served yet: an allowed page's preflight goes upstream, and no Access-Control header is added."""
+    page = "http://localhost:3000"
+    preflight = [("Origin", page), ("Access-Control-Request-Method", "POST"), KEY]
+    async with rigged(allowed_origins=(page,)) as rig:
+        response = await rig.ask("OPTIONS", "/v1/_echo/x", preflight)
+        assert response.status == 200
+        assert not [name for name, _ in response.headers if name.lower().startswith("access-control-")]
+        assert end_to_end_of(rig.sim.requests[0].headers) == preflight
+        assert (await rig.ask("OPTIONS", "/v1/_echo/x", [("Origin", "http://evil.example"), KEY])).status == 403
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_caller_that_hangs_up_frees_the_upstream(stream: bool, rig: Rig) -> None:  # noqa: FBT001 - a parameter
     """In mid-turn the socket is closed, which stops the generation; the outcome says hung_up, once."""

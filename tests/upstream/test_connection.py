@@ -611,12 +611,12 @@ async def test_a_host_that_takes_nothing(rig: Rig) -> None:
     assert "took nothing" in (await lost(lease)).detail
 
 
-async def test_closing_waits_for_the_socket(rig: Rig) -> None:
-    """`closed` returns when both the socket and its reader are done."""
+async def test_what_was_closed_ends_by_itself(rig: Rig) -> None:
+    """The tasks of a closed connection end without being cancelled, and the peer gets its close frame."""
     connection, line = await rig.open()
     connection.close(Whole.CONNECTION_LOST)
-    await soon(connection.closed())
-    assert connection._reader.done()
+    await soon(rig.tasks.finish(LIMIT))
+    assert not len(rig.tasks)
     assert await line.closed() == 1000
 
 
@@ -757,3 +757,17 @@ async def test_cancelled_while_waiting_it_loses_no_event(rig: Rig) -> None:
     await over(waiting)
     await line.send(created())
     assert await types(lease, 1) == ["response.created"]
+
+
+async def test_a_probe_on_a_lane_that_was_given_up_disturbs_nobody(rig: Rig) -> None:
+    """A turn abandoned while the host still answers its probe costs those that share the socket nothing."""
+    connection, line = await rig.open(named=True)
+    one = await send(connection, probe=PROBE)
+    await line.send(created("made_up", stream_id="l1"))
+    await until(lambda: connection.spare)
+    two = await send(connection)
+    connection.release(one)
+    await line.send(completed("made_up", stream_id="l1"), *said("resp_b", stream_id="l2"))
+    assert len(await types(two, 4)) == 4
+    assert connection.open
+    connection.release(two)
