@@ -209,7 +209,7 @@ class Turns:
             response = await self._http.open(turn.origin)
         except (aiohttp.ClientError, TimeoutError) as error:
             outcome.end = End.ERROR
-            await self._answer(turn, sink, Problem.UNREACHABLE.answer(type(error).__name__))
+            await self._answer(turn, sink, unanswered(error).answer(type(error).__name__))
             return
         outcome.status, outcome.end = response.status, End.PASSED
         await sink.forward(response, outcome)

@@ -11,7 +11,7 @@ from websockets.protocol import State as SocketState
 from proxy.config import Settings
 from proxy.core.events import Event, Kind, NotAnEvent, sniff, unnamed
 from proxy.core.heads import Head
-from proxy.core.lanes import Lane, Lanes, OutOfPlace, State, Whose
+from proxy.core.lanes import Lane, Lanes, OutOfPlace, State, Verdict, Whose
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.core.refusal import refusal
@@ -242,16 +242,20 @@ class Connection:
                 self._drains[lane] += len(event.frame)
                 self._taken.set()
             return None
-        lease = self._leases.get(lane)
-        if lease is None:
-            raise OutOfPlace(f"{event.type} of a turn that is over")
         if whose is Whose.PROBE:
-            if lane.verdict and lease.probe and not lease.probe.is_set():
-                lease.probe.set()
-                self.host.asked(lane.verdict)
+            self._answered(lane.verdict, self._leases.get(lane))
             return None
+        lease = self._leases[lane]
         lease.deliver(unnamed(event, lane.name) if lane.name is not None else event)
         return lease
+
+    def _answered(self, verdict: Verdict | None, lease: Lease | None) -> None:
+        """The host has answered a made-up id; the turn that asked may be gone."""
+        if verdict is None:
+            return
+        self.host.asked(verdict)
+        if lease and lease.probe:
+            lease.probe.set()
 
     def _shed(self, lease: Lease) -> None:
         """A caller that takes far less than its turn brings must not hold up those that share the socket."""

@@ -233,11 +233,10 @@ class Pool:
     def ended(self, connection: Connection, dead: list[Head], reason: Whole) -> None:
         """A connection is closed: its heads are dead, and its place is free."""
         self._numbered.pop(connection.lanes.connection, None)
-        group = self._connections.get(connection.key.digest, [])
-        if connection in group:
-            group.remove(connection)
+        group = self._connections[connection.key.digest]
+        group.remove(connection)
         if not group:
-            self._connections.pop(connection.key.digest, None)
+            del self._connections[connection.key.digest]
         for head in dead:
             if not head.stored:
                 self._heads.bury(head, reason)

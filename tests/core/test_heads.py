@@ -429,6 +429,21 @@ class Conversations(RuleBasedStateMachine):
         self.gone: set[Lane] = set()
         self.all = [Lanes(number, named=number > 1) for number in (1, 2, 3)]
 
+    @rule(number=NUMBERS, back=NUMBERS)
+    def go_on_at_once(self, number: int, back: int) -> None:
+        """Many turns in a row: one completes, and the next continues it or another."""
+        self.complete(number, stored=False)
+        self.go_on(number, back % 2, "u")
+        self.stream(back)
+
+    @rule(number=NUMBERS)
+    def three_alike(self, number: int) -> None:
+        """Siblings: one conversation is continued, and twice more while its turn is under way."""
+        self.go_on(number, 0, "u")
+        self.stream(-1)
+        self.begin_like_a_running_one(-1, "v")
+        self.begin_like_a_running_one(-1, "w")
+
     @rule(named=st.booleans())
     def dial(self, named: bool) -> None:  # noqa: FBT001 - hypothesis passes it by name
         """A new connection."""
@@ -562,7 +577,12 @@ class Conversations(RuleBasedStateMachine):
                 lane.abandon()
                 self.gone.add(lane)
 
-    @rule(number=NUMBERS)
+    @rule(number=NUMBERS, really=st.sampled_from([False, False, False, True]))
+    def chance_of_loss(self, number: int, really: bool) -> None:  # noqa: FBT001 - hypothesis passes it by name
+        """Losses are rarer than turns."""
+        if really:
+            self.lose(number)
+
     def lose(self, number: int) -> None:
         """A connection is lost, with all its lanes, idle or in mid-turn; another takes its place."""
         lanes = self.all[number % len(self.all)]
@@ -575,13 +595,13 @@ class Conversations(RuleBasedStateMachine):
             if dead and not dead.stored:
                 self.heads.bury(dead, Whole.CONNECTION_LOST)
 
-    @rule(number=st.integers(3, 9))
+    @rule(number=st.integers(3, 20))
     def retire(self, number: int) -> None:
         """A connection takes no new turns."""
         if number < len(self.all):
             self.all[number].retiring = True
 
-    @rule(seconds=st.sampled_from([1.0, 600.0]))
+    @rule(seconds=st.sampled_from([1.0, 1.0, 1.0, 600.0]))
     def wait(self, seconds: float) -> None:
         """Time passes."""
         self.clock.now += seconds

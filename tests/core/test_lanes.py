@@ -503,7 +503,8 @@ def test_a_missing_echo_makes_the_one_lane_nameless() -> None:
     assert lanes.of(CREATED) is lane
     assert (lanes.named, lanes.proven, lane.name) == (False, False, None)
     assert lanes.of(DELTA) is lane
-    assert lanes.of(on("whatever")) is lane
+    with pytest.raises(OutOfPlace):
+        lanes.of(on("l1"))
     left = finish(lanes, lane)
     assert lane.holds(left)
     assert list(lanes) == [lane]

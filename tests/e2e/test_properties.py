@@ -30,7 +30,7 @@ from tests.e2e.styles import FAITHFUL, STYLES, Style
 # The host's traits are given: what an unknown host is asked first has tests of its own.
 LIKE_OPENAI = Upstream(verifies_ids="yes", summaries_count="no")
 DEEP = os.environ.get("OPENLINE_DEEP") == "1"
-EXAMPLES, STEPS = (600, 50) if DEEP else (int(os.environ.get("EX", "35")), 25)
+EXAMPLES, STEPS = (600, 50) if DEEP else (100, 25)
 
 # Few, so that conversations often begin alike.
 OPENINGS = (
@@ -351,7 +351,7 @@ def test_the_model_is_given_what_the_caller_spelled_out(world: World) -> None:
             stateful_step_count=STEPS,
             deadline=None,
             phases=list(Phase) if DEEP else [Phase.generate],  # shrinking has no limit that fits a budget
-            derandomize=not (DEEP or "RND" in os.environ),
+            derandomize=not DEEP,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

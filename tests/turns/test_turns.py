@@ -519,6 +519,22 @@ async def test_an_unclear_verdict_is_asked_for_again(peer: Peer) -> None:
         assert wiring.host.trust.verified
 
 
+async def test_a_connection_is_asked_once(peer: Peer) -> None:
+    """While the verdict is open, the next turn on the same connection goes without the question."""
+    async with Wiring(on(peer.base, verifies_ids="auto")) as wiring:
+        running = wiring.run(wiring.turn(stream=True), Recorder())
+        line = await peer.line()
+        assert (await line.frame())["generate"] is False
+        await line.frame()
+        await line.send(*[failure("rate_limit_exceeded", status=429)] * 2)  # to the probe, and to the create
+        await soon(running)
+        running = wiring.run(wiring.turn(stream=True), Recorder())
+        assert "generate" not in await line.frame()
+        await line.send(*said())
+        await soon(running)
+        assert wiring.host.must_be_asked
+
+
 async def test_a_replay_asks_nothing(peer: Peer) -> None:
     """A host that hung up on the probe is not asked in the same turn again."""
     async with Wiring(on(peer.base, verifies_ids="auto")) as wiring:
