@@ -124,3 +124,29 @@ async def test_closing_an_owner_of_nothing_is_nothing() -> None:
     await tasks.close()
     await tasks.close()
     assert len(tasks) == 0
+
+
+async def test_finish_lets_tasks_end_by_themselves_first() -> None:
+    """What ends within the limit is not cancelled; what does not, is."""
+    tasks = Tasks()
+    ended: list[str] = []
+
+    async def brief() -> None:
+        await rounds(3)
+        ended.append("brief")
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    tasks.start(brief(), "brief")
+    await tasks.finish(5.0)
+    assert ended == ["brief"]
+    tasks.start(endless(), "endless")
+    await tasks.finish(0.01)
+    assert ended == ["brief", "cancelled"]
+    await tasks.finish(5.0)
+    assert len(tasks) == 0

@@ -243,12 +243,16 @@ class Lanes:
         if lane is not None:
             self.proven |= name is not None
             return lane
+        error = event.kind is Kind.ERROR
         at_work = [lane for lane in self._lanes.values() if lane.in_flight]
-        if name is None and len(at_work) == 1 and (not self.proven or event.kind is Kind.ERROR):
-            if not self.proven and event.kind is not Kind.ERROR:
-                self._unname(at_work[0])
-            return at_work[0]
-        raise OutOfPlace(f"{event.type} of no known turn")
+        # A nameless error answers a create: where others are streaming, it is that of the one that is awaited.
+        awaited = [lane for lane in at_work if lane.state is State.AWAITED]
+        candidates = awaited if error and awaited else at_work
+        if name is not None or len(candidates) != 1 or (self.proven and not error):
+            raise OutOfPlace(f"{event.type} of no known turn")
+        if not self.proven and not error:
+            self._unname(candidates[0])
+        return candidates[0]
 
     def _unname(self, lane: Lane) -> None:
         """The host did not echo the name: it has no lanes, and took the create on its only one."""

@@ -52,6 +52,7 @@ class Plain(StrEnum):
     OBSERVED = "observed"
     SEMANTIC_HEADER = "semantic_header"
     NO_WEBSOCKET = "no_websocket"
+    UPGRADE_REFUSED = "upgrade_refused"
     DIAL_FAILED = "dial_failed"
     BREAKER_OPEN = "breaker_open"
     POOL_FULL = "pool_full"
@@ -95,6 +96,7 @@ MEANINGS: dict[Reason, str] = {
     Plain.OBSERVED: '`mode = "observe"`: everything goes over plain HTTP.',
     Plain.SEMANTIC_HEADER: "A header that a socket cannot carry: `Idempotency-Key`, or one that a setting lists.",
     Plain.NO_WEBSOCKET: "The host has no WebSocket mode; it is asked again after a while.",
+    Plain.UPGRADE_REFUSED: "The host answered the upgrade with 401 or 403: plain HTTP tells what it means by that.",
     Plain.DIAL_FAILED: "No connection could be opened.",
     Plain.BREAKER_OPEN: "Opening connections failed repeatedly; they are tried again after a while.",
     Plain.POOL_FULL: "All connections are busy and no more are allowed.",

@@ -9,7 +9,8 @@ class Fault(StrEnum):
     """What happened."""
 
     NO_WEBSOCKET = "upgrade refused: 404, 405 or 426"
-    UPGRADE_REFUSED = "upgrade refused: 401, 403 or 429"
+    UPGRADE_FORBIDDEN = "upgrade refused: 401 or 403"
+    UPGRADE_REFUSED = "upgrade refused: 429"
     DIAL_FAILED = "dial failure, timeout, or another refusal of the upgrade"
     BREAKER_OPEN = "dialling failed repeatedly just before"
     POOL_FULL = "no connection became free in time"
@@ -41,6 +42,7 @@ class Fact(StrEnum):
     SAY_FAILED = 'after_loss = "failed"'
     REDIALLED = "dialled twice already"
     REPLAYED = "replayed already"
+    MOVED = "went to another connection already"
 
 
 class Action(StrEnum):
@@ -75,6 +77,8 @@ _STREAMING = (Phase.STREAMING,)
 # The first rule that fits is taken.
 RULES: tuple[Rule, ...] = (
     Rule(Fault.NO_WEBSOCKET, _UNSENT, Action.HTTP),
+    # Whether the key or the upgrade is what they mind, plain HTTP tells; a middlebox may refuse upgrades alone.
+    Rule(Fault.UPGRADE_FORBIDDEN, _UNSENT, Action.HTTP),
     Rule(Fault.UPGRADE_REFUSED, _UNSENT, Action.ANSWER),
     Rule(Fault.DIAL_FAILED, _UNSENT, Action.HTTP, (Fact.REDIALLED,)),
     Rule(Fault.DIAL_FAILED, _UNSENT, Action.REDIAL),
@@ -90,7 +94,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Fault.NO_LANES, _WRITTEN, Action.HTTP, (Fact.REPLAYED,)),
     Rule(Fault.NO_LANES, _WRITTEN, Action.REPLAY_ELSEWHERE),
     Rule(Fault.REJECTED, _WRITTEN, Action.ANSWER),
-    Rule(Fault.LINE_LOST, _UNSENT, Action.HTTP, (Fact.REPLAYED,)),
+    Rule(Fault.LINE_LOST, _UNSENT, Action.HTTP, (Fact.MOVED,)),
     Rule(Fault.LINE_LOST, _UNSENT, Action.REPLAY_ELSEWHERE),
     Rule(Fault.LINE_LOST, _WRITTEN, Action.BAD_GATEWAY, (Fact.REPLAYED,)),
     Rule(Fault.LINE_LOST, _WRITTEN, Action.BAD_GATEWAY, (Fact.ACTS,)),
@@ -107,7 +111,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Fault.SILENCE, _STREAMING, Action.GATEWAY_TIMEOUT, (Fact.JSON,)),
     Rule(Fault.SILENCE, _STREAMING, Action.SAY_FAILED, (Fact.SAY_FAILED,)),
     Rule(Fault.SILENCE, _STREAMING, Action.CUT),
-    Rule(Fault.GARBAGE, _UNSENT, Action.HTTP, (Fact.REPLAYED,)),
+    Rule(Fault.GARBAGE, _UNSENT, Action.HTTP, (Fact.MOVED,)),
     Rule(Fault.GARBAGE, _UNSENT, Action.REPLAY_ELSEWHERE),
     Rule(Fault.GARBAGE, _WRITTEN, Action.BAD_GATEWAY),
     Rule(Fault.GARBAGE, _STREAMING, Action.BAD_GATEWAY, (Fact.JSON,)),

@@ -82,11 +82,15 @@ class Refusal:
     @property
     def not_found(self) -> bool:
         """Whether the upstream does not know the response id that it was to continue; some hosts send no code."""
-        if self.code is not None and self.code not in _VAGUE_CODES:
-            return self.code == "previous_response_not_found"
-        if _NOT_FOUND.search(self.message):
+        if self.code == "previous_response_not_found" or _NOT_FOUND.search(self.message):
             return True
+        if self.code is not None and self.code not in _VAGUE_CODES:
+            return False
         return self.param == "previous_response_id" and not _NOT_TAKEN.search(self.message)
+
+    def minds(self, response_id: str) -> bool:
+        """Whether the error is about the response that a delta named: the caller, who named none, caused none."""
+        return self.not_found or (bool(response_id) and response_id in self.message)
 
     @property
     def connection_limit(self) -> bool:

@@ -65,8 +65,9 @@ class Memory:
 
     def rejected(self, turn: Turn, lease: Lease) -> None:
         """A continuation was answered with an error: its parent is forgotten, unless it was a fork's."""
-        if lease.dead and lease.dead is turn.continued:
-            self._heads.bury(lease.dead, Whole.REJECTED)
+        head = turn.continued
+        if head and (head.stored or head is lease.dead):
+            self._heads.bury(head, Whole.REJECTED)
             lease.dead = None
 
     def released(self, lease: Lease) -> None:

@@ -31,6 +31,8 @@ class Turn:
     lease: Lease | None = None
     phase: Phase = Phase.UNSENT
     redialled: bool = False
+    moved: bool = False
+    """Whether it went from one connection to another already."""
 
     @property
     def continued(self) -> Head | None:

@@ -34,6 +34,7 @@ _FULL_REASONS: Mapping[Fault, Whole] = {
 }
 _PLAIN_REASONS: Mapping[Fault, Plain] = {
     Fault.NO_WEBSOCKET: Plain.NO_WEBSOCKET,
+    Fault.UPGRADE_FORBIDDEN: Plain.UPGRADE_REFUSED,
     Fault.DIAL_FAILED: Plain.DIAL_FAILED,
     Fault.BREAKER_OPEN: Plain.BREAKER_OPEN,
     Fault.POOL_FULL: Plain.POOL_FULL,
@@ -134,7 +135,7 @@ class Turns:
     def _refused(self, turn: Turn, lease: Lease, event: Event) -> TurnFault:
         """The first event is an error: which fault it is, and what it means for the head that was named."""
         said = refusal(event.frame)
-        if turn.continued and said.not_found:
+        if turn.continued and said.minds(turn.continued.response_id):
             self._memory.not_found(turn.continued)
             return TurnFault(Fault.NOT_FOUND, "the upstream no longer knew the response")
         if lease.named and said.no_lanes:
@@ -162,6 +163,7 @@ class Turns:
         self._release(turn)
         if action is Action.REPLAY_ELSEWHERE:
             turn.outcome.replays += turn.phase is not Phase.UNSENT
+            turn.moved = True
             turn.go(Full(_FULL_REASONS.get(fault.fault, Whole.CONNECTION_LOST)))
             return True
         if action is Action.HTTP:
@@ -179,6 +181,7 @@ class Turns:
             Fact.SAY_FAILED: self._settings.after_loss == "failed",
             Fact.REDIALLED: turn.redialled,
             Fact.REPLAYED: turn.outcome.replays > 0,
+            Fact.MOVED: turn.moved,
         }
         return {fact for fact, is_so in holds.items() if is_so}
 
@@ -209,7 +212,9 @@ class Turns:
             response = await self._http.open(turn.origin)
         except (aiohttp.ClientError, TimeoutError) as error:
             outcome.end = End.ERROR
-            await self._answer(turn, sink, unanswered(error).answer(type(error).__name__))
+            silent = isinstance(error, aiohttp.SocketTimeoutError)
+            problem = Problem.SILENCE if silent else Problem.UNREACHABLE
+            await self._answer(turn, sink, problem.answer(type(error).__name__))
             return
         outcome.status, outcome.end = response.status, End.PASSED
         await sink.forward(response, outcome)

@@ -19,6 +19,7 @@ from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import PoolKey
 from proxy.upstream.capabilities import Host
+from proxy.upstream.drain import Drain
 from proxy.upstream.lease import Lease
 from proxy.upstream.silence import Silence
 
@@ -28,9 +29,6 @@ _HIGH_WATER = 1_048_576
 _OVERFLOW = 16 * _HIGH_WATER
 _TOO_BIG = 1009
 _OF_CREATES = (Fault.CONNECTION_LIMIT, Fault.OVERSIZE)
-# How long, and how many bytes, an abandoned answer may take to its end before its lane is given up.
-_DRAIN_SECONDS = 10.0
-_DRAIN_BYTES = 262_144
 
 
 class Owner(Protocol):
@@ -38,6 +36,9 @@ class Owner(Protocol):
 
     def ended(self, connection: "Connection", dead: list[Head], reason: Whole) -> None:
         """It is closed; these heads died with it."""
+
+    def works(self, connection: "Connection") -> None:
+        """The first event came."""
 
     def room(self) -> None:
         """A lane came free by itself."""
@@ -69,6 +70,7 @@ class Connection:
         self.fault: TurnFault | None = None
         self.asked = False
         """Whether a made-up id was sent here."""
+        self._written = False
         self._limits = settings.pool
         self._write_seconds = settings.timeouts.write_seconds
         self._socket = socket
@@ -76,7 +78,7 @@ class Connection:
         self._owner = owner
         self._reason = Whole.CONNECTION_LOST
         self._leases: dict[Lane, Lease] = {}
-        self._drains: dict[Lane, int] = {}
+        self._drains: dict[Lane, Drain] = {}
         self._taken = asyncio.Event()
         self._silence = Silence()
         tasks.start(self._read(), "connection reader")
@@ -90,6 +92,11 @@ class Connection:
     def busy(self) -> bool:
         """Whether any turn has a part of it."""
         return self.lanes.in_flight > 0
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether creates were written, and nothing ever came back."""
+        return self._written and not self._silence.heard
 
     @property
     def spare(self) -> bool:
@@ -126,9 +133,11 @@ class Connection:
             raise TurnFault(Fault.LINE_LOST, str(lease.fault or "the line is closing"))
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
-        if self._silence.doubtful(self._limits.doubtful_after_seconds):
+        # A line that never brought anything is doubted too: some middleboxes let upgrades through, and no frames.
+        if not self._silence.heard or self._silence.doubtful(self._limits.doubtful_after_seconds):
             self._tasks.start(self._confirm(self._limits.pong_seconds), "doubtful line")
         lease.begin()
+        self._written = True
         self.asked |= probe is not None
         try:
             async with asyncio.timeout(self._write_seconds):
@@ -158,8 +167,8 @@ class Connection:
         if lane.in_flight and self.fault is None:
             if self.lanes.proven:
                 lane.abandon()
-                self._drains[lane] = 0
-                self._tasks.start(self._drain(lane), "drain")
+                drain = self._drains[lane] = Drain(lane)
+                self._tasks.start(self._watch(lane, drain), "drain")
             else:
                 self.close(Whole.UNFINISHED)
         self._retire_when_idle()
@@ -168,17 +177,11 @@ class Connection:
         if self.lanes.retiring and not self.busy:
             self._end(TurnFault(Fault.LINE_LOST, f"the connection was closed: {self._reason.value}"))
 
-    async def _drain(self, lane: Lane) -> None:
-        """Let an abandoned answer run to its end unseen, or give its lane up."""
-        try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                while lane.state is State.DRAINING and self._drains.get(lane, 0) < _DRAIN_BYTES:
-                    self._taken.clear()
-                    await self._taken.wait()
-        except TimeoutError:
-            pass
-        self._drains.pop(lane, None)
-        if lane.state is State.DRAINING:
+    async def _watch(self, lane: Lane, drain: Drain) -> None:
+        ended = await drain.run()
+        if self._drains.get(lane) is drain:
+            del self._drains[lane]
+        if not ended:
             self._quarantine(lane)
         self._retire_when_idle()
         self._owner.room()
@@ -205,6 +208,8 @@ class Connection:
             while self.fault is None:
                 message = await self._socket.recv()
                 self._silence.broken()
+                if self._silence.heard == 1:
+                    self._owner.works(self)
                 lease = self._take(sniff(message.encode() if isinstance(message, str) else b"binary"))
                 while lease and lease.waiting > _HIGH_WATER and self.fault is None:
                     if self.lanes.in_flight > 1:
@@ -215,7 +220,9 @@ class Connection:
         except ConnectionClosed as error:
             self._lose(error)
         except (OutOfPlace, NotAnEvent, UnicodeError) as error:
-            self._end(TurnFault(Fault.GARBAGE, f"the upstream sent {error}"))
+            # Where several turns share the line it cannot be told whose this was: most of them are bystanders.
+            fault = Fault.LINE_LOST if self.lanes.in_flight > 1 else Fault.GARBAGE
+            self._end(TurnFault(fault, f"the upstream sent {error}"))
             self._socket.transport.abort()
         finally:
             self._end(TurnFault(Fault.LINE_LOST, "the connection was closed"))
@@ -225,7 +232,7 @@ class Connection:
         """Give an event to whom it belongs. Raises OutOfPlace, NotAnEvent where that cannot be told."""
         if event.kind is Kind.ERROR and refusal(event.frame).connection_limit:
             self._reason = Whole.ROTATED
-            self._end(TurnFault(Fault.CONNECTION_LIMIT, "the host's age limit"))
+            self._end(TurnFault(Fault.CONNECTION_LIMIT, "the host's age limit"), self._asked_by(event))
             return None
         was_named, was_proven = self.lanes.named, self.lanes.proven
         lane = self.lanes.of(event)
@@ -239,8 +246,7 @@ class Connection:
         whose = lane.take(event)
         if whose is Whose.NOBODY:
             if lane in self._drains:
-                self._drains[lane] += len(event.frame)
-                self._taken.set()
+                self._drains[lane].dropped(len(event.frame))
             return None
         if whose is Whose.PROBE:
             self._answered(lane.verdict, self._leases.get(lane))
@@ -248,6 +254,14 @@ class Connection:
         lease = self._leases[lane]
         lease.deliver(unnamed(event, lane.name) if lane.name is not None else event)
         return lease
+
+    def _asked_by(self, event: Event) -> Lane | None:
+        """The lane whose create this error answers, where that can be told."""
+        try:
+            lane = self.lanes.of(event)
+        except OutOfPlace:
+            return None
+        return lane if lane.state is State.AWAITED else None
 
     def _answered(self, verdict: Verdict | None, lease: Lease | None) -> None:
         """The host has answered a made-up id; the turn that asked may be gone."""
@@ -267,25 +281,32 @@ class Connection:
             self.host.asked_in_vain()
         close = error.rcvd or error.sent
         detail = f"the line was lost with code {close.code}" if close else "the line was lost without a close frame"
-        too_big = error.rcvd is not None and error.rcvd.code == _TOO_BIG
-        self._end(TurnFault(Fault.OVERSIZE if too_big else Fault.LINE_LOST, detail))
+        awaited = [lane for lane in self.lanes if lane.state is State.AWAITED]
+        if error.rcvd and error.rcvd.code == _TOO_BIG and len(awaited) == self.lanes.in_flight == 1:
+            self._end(TurnFault(Fault.OVERSIZE, detail), awaited[0])
+        else:
+            self._end(TurnFault(Fault.LINE_LOST, detail))
 
     def _abort(self, detail: str) -> None:
         """The line is dead: no closing handshake, which would wait behind a write that is stuck."""
         self._end(TurnFault(Fault.LINE_LOST, detail))
         self._socket.transport.abort()
 
-    def _end(self, fault: TurnFault) -> None:
-        """The one way out: the fault is kept for the turns that wait, the lanes close, the heads die."""
+    def _end(self, fault: TurnFault, refused: Lane | None = None) -> None:
+        """The one way out: the fault is kept for the turns that wait, the lanes close, the heads die.
+
+        `refused` is the lane whose create was refused by what ended the line: it did not run. Others may have.
+        """
         if self.fault:
             return
         self.fault = fault
         self.lanes.retiring = True
         for lane, lease in self._leases.items():
-            # A refusal of creates (age limit, size) is that only where nothing came yet; an answer was cut off.
-            cut_off = fault.fault in _OF_CREATES and lane.state is not State.AWAITED
-            lease.end(TurnFault(Fault.LINE_LOST if cut_off else fault.fault, fault.detail))
+            unknown = fault.fault in _OF_CREATES and lane is not refused
+            lease.end(TurnFault(Fault.LINE_LOST if unknown else fault.fault, fault.detail))
         dead = [head for head in [lane.close() for lane in self.lanes] if head]
+        for drain in self._drains.values():
+            drain.dropped(0)
         self._taken.set()
         self._owner.ended(self, dead, self._reason)
         self._tasks.start(self._socket.close(), "connection close")

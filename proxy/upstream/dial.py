@@ -15,7 +15,8 @@ from proxy.errors import Answer, TurnFault
 from proxy.upstream.address import Address
 
 _NO_WEBSOCKET = (404, 405, 426)
-_FOR_THE_CALLER = (401, 403, 429)
+_FORBIDDEN = (401, 403)
+_FOR_THE_CALLER = (429,)
 _PASSED_HEADERS = (
     "content-type",
     "retry-after",
@@ -47,7 +48,7 @@ class Dialler:
         """Open a socket under this identity.
 
         Raises:
-            TurnFault: NO_WEBSOCKET, UPGRADE_REFUSED (with the host's answer) or DIAL_FAILED.
+            TurnFault: NO_WEBSOCKET, UPGRADE_FORBIDDEN, UPGRADE_REFUSED (with the host's answer) or DIAL_FAILED.
         """
         try:
             return await _Connect(
@@ -77,6 +78,8 @@ def _refused(error: InvalidStatus) -> TurnFault:
     detail = f"the upstream answered the upgrade with {response.status_code}"
     if response.status_code in _NO_WEBSOCKET:
         return TurnFault(Fault.NO_WEBSOCKET, detail)
+    if response.status_code in _FORBIDDEN:
+        return TurnFault(Fault.UPGRADE_FORBIDDEN, detail)
     if response.status_code in _FOR_THE_CALLER:
         headers = {
             name.lower(): value for name, value in response.headers.raw_items() if name.lower() in _PASSED_HEADERS

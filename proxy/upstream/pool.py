@@ -91,7 +91,8 @@ class Pool:
         now = time.monotonic()
         for connection in list(self._numbered.values()):
             if not connection.open:
-                connection.close(Whole.CONNECTION_LOST)
+                # What came before the close may still be on its way to its turn: a busy line ends by itself.
+                connection.retire(Whole.CONNECTION_LOST)
             elif now >= connection.expires and not connection.lanes.retiring:
                 connection.retire(Whole.ROTATED)
 
@@ -183,15 +184,13 @@ class Pool:
 
     async def _dial(self, key: PoolKey) -> Lease:
         """Open a connection and lease a lane of it. Its coming is counted already."""
-        breaker = self._breakers.setdefault(key.digest, _Breaker())
+        breaker = self._breaker(key)
         try:
             breaker.check(self._limits)
             return self._opened(key, await self._dialler.dial(key.headers))
         except TurnFault as fault:
-            if fault.fault is Fault.DIAL_FAILED:
+            if fault.fault in (Fault.DIAL_FAILED, Fault.UPGRADE_FORBIDDEN):
                 breaker.failed(self._limits)
-            elif fault.fault is not Fault.BREAKER_OPEN:
-                self._breakers.pop(key.digest, None)
             if fault.fault is Fault.NO_WEBSOCKET:
                 self._host.refused_websocket()
             raise
@@ -199,8 +198,11 @@ class Pool:
             self._coming -= Counter((key.digest,))
             self._hand_over()
 
+    def _breaker(self, key: PoolKey) -> _Breaker:
+        found: _Breaker = self._breakers.setdefault(key.digest, _Breaker())
+        return found
+
     def _opened(self, key: PoolKey, socket: ClientConnection) -> Lease:
-        self._breakers.pop(key.digest, None)
         self._dialled += 1
         connection = Connection(
             socket,
@@ -226,12 +228,19 @@ class Pool:
         margin = min(self._limits.min_remaining_seconds, age / 5) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
         return time.monotonic() + age - margin
 
+    def works(self, connection: Connection) -> None:
+        """The first event came: the way to the host is good."""
+        self._breakers.pop(connection.key.digest, None)
+
     def room(self) -> None:
         """A lane came free by itself."""
         self._hand_over()
 
     def ended(self, connection: Connection, dead: list[Head], reason: Whole) -> None:
         """A connection is closed: its heads are dead, and its place is free."""
+        if connection.in_vain and reason is Whole.CONNECTION_LOST:
+            # An upgrade that leads nowhere (a middlebox that lets no frames through, say) is no better than none.
+            self._breaker(connection.key).failed(self._limits)
         self._numbered.pop(connection.lanes.connection, None)
         group = self._connections[connection.key.digest]
         group.remove(connection)
