@@ -1,23 +1,17 @@
 """An answer: what the model said in one turn, gathered from the streamed items and checked against the end."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Annotated
 
 import msgspec
 
-from proxy.core.events import Event, Kind, NotAnEvent
-from proxy.core.meaning import Ambiguous, Object, Rules, meaning
+from proxy.core.events import TERMINAL, Event, Kind, NotAnEvent
+from proxy.core.forms import CLIENT_SIDE, forms, item_id, kind
+from proxy.core.meaning import Object, Rules
 from proxy.core.reasons import Whole
 from proxy.core.spans import NotJson, Span, array_spans, object_fields, splice
 
-# Items that hold all that the model is given of them. Any other item is one that the upstream made or ran itself:
-# what it remembers of it need not be what it told.
-_CLIENT_SIDE = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
 _COMPACTION = frozenset({"compaction", "compaction_summary", "context_compaction"})
-# What may differ between an item as streamed and in the final response without its meaning another thing.
-_MAY_DIFFER = ("id", "status", "encrypted_content")
 
 
 # A count; anything else is as odd as a text.
@@ -65,11 +59,6 @@ class _Item(msgspec.Struct):
     output_index: int
 
 
-class _Labels(msgspec.Struct):
-    type: object = None
-    id: object = None
-
-
 # What decoding raises: MsgspecError and UnicodeDecodeError are ValueErrors.
 _ODD = (ValueError, RecursionError)
 
@@ -94,28 +83,51 @@ class Answer:
 
     added: set[int] = field(default_factory=set)
     done: dict[int, bytes] = field(default_factory=dict)
+    begun: Event | None = None
     ended: Event | None = None
     muddled: bool = False
 
     def see(self, event: Event) -> None:
-        """Take in an item or terminal event; others do not matter. Raises NotAnEvent."""
+        """Take in an event that says what the answer is; others do not matter."""
+        if event.kind in (Kind.ITEM_ADDED, Kind.ITEM_DONE):
+            self._see_item(event)
+        elif event.kind in TERMINAL:
+            self.ended = event
+        elif event.kind is Kind.NAMES_CHAIN:
+            self.begun = event
+
+    def _see_item(self, event: Event) -> None:
+        try:
+            item = msgspec.json.decode(event.frame, type=_Item)
+        except _ODD:
+            # The caller may know what to do with it; to continue from it would be a guess.
+            self.muddled = True
+            return
         if event.kind is Kind.ITEM_ADDED:
-            index = self._item(event).output_index
-            self.muddled |= index in self.added
-            self.added.add(index)
-        elif event.kind is Kind.ITEM_DONE:
-            item = self._item(event)
+            self.muddled |= item.output_index in self.added
+            self.added.add(item.output_index)
+        else:
             self.muddled |= item.output_index not in self.added or item.output_index in self.done
             self.done[item.output_index] = bytes(item.item)
-        elif event.kind in (Kind.COMPLETED, Kind.ENDED_SHORT):
-            self.ended = event
 
-    @staticmethod
-    def _item(event: Event) -> _Item:
+    def failed(self, message: str, sequence_number: int) -> Event | None:
+        """A `response.failed` for an answer that was cut off, made of how it began; None where it had not begun."""
         try:
-            return msgspec.json.decode(event.frame, type=_Item)
-        except _ODD as error:
-            raise NotAnEvent(f"{event.type} without item or output_index") from error
+            fields = object_fields(self.begun.frame) if self.begun else {}
+            response = fields.get("response")
+            text = self.begun.frame[response.start : response.end] if self.begun and response else b"{}"
+            inner = {name: msgspec.Raw(text[start:end]) for name, (_, start, end) in object_fields(text).items()}
+        except NotJson:
+            return None
+        if not inner:
+            return None
+        error = {"code": "server_error", "message": message}
+        frame = {
+            "type": "response.failed",
+            "sequence_number": sequence_number,
+            "response": {**inner, "status": "failed", "error": error},
+        }
+        return Event("response.failed", Kind.ENDED_SHORT, msgspec.json.encode(frame))
 
     @property
     def items(self) -> list[bytes]:
@@ -125,7 +137,7 @@ class Answer:
     @property
     def ids(self) -> list[str]:
         """The items' ids, in order; empty for an item without a usable one."""
-        return [_text(_labels(item).id) for item in self.items]
+        return [item_id(item) for item in self.items]
 
     @property
     def whole(self) -> bool:
@@ -155,21 +167,21 @@ class Answer:
         if reason:
             return (), reason
         try:
-            forms = _forms(self.items, [bytes(item) for item in final.output or []], rules)
+            written = forms(self.items, [bytes(item) for item in final.output or []], rules)
         except _ODD:
-            forms = ()
-        return forms, None if forms else Whole.UNCLEAR_OUTPUT
+            written = ()
+        return written, None if written else Whole.UNCLEAR_OUTPUT
 
     def _doubt(self, final: _Final, rules: Rules) -> Whole | None:
         """Why what was streamed need not be all that the upstream remembers, if it need not."""
         if self.ended is None or self.ended.kind is not Kind.COMPLETED or final.status not in (None, "completed"):
             return Whole.UNFINISHED
-        kinds = {_kind(item) for item in self.items}
+        kinds = {kind(item) for item in self.items}
         if not self.whole or not final.id or "" in kinds:
             return Whole.UNCLEAR_OUTPUT
         if kinds & _COMPACTION:
             return Whole.COMPACTION
-        return Whole.HOSTED_TOOLS if kinds - _CLIENT_SIDE and rules.match != "relaxed" else None
+        return Whole.HOSTED_TOOLS if kinds - CLIENT_SIDE and rules.match != "relaxed" else None
 
     def response(self) -> bytes:
         """The final response object for a JSON caller: verbatim, its `output` from the stream where it came empty.
@@ -191,90 +203,9 @@ class Answer:
         return splice(text, [(output.start, output.end, b"[" + b",".join(self.items) + b"]")])
 
 
-def _labels(raw: bytes) -> _Labels:
-    try:
-        return msgspec.json.decode(raw, type=_Labels)
-    except _ODD:
-        return _Labels()
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _kind(raw: bytes) -> str:
-    return _text(_labels(raw).type)
-
-
 def _hollow(text: bytes, place: Span) -> bool:
     """Whether the value there is null or an empty array. Raises NotJson where it is no array at all."""
     return text[place.start : place.end] == b"null" or not array_spans(text, place)
-
-
-def _meaning(raw: bytes, rules: Rules) -> Object:
-    meant = meaning(raw, rules)
-    if not isinstance(meant, dict):
-        raise Ambiguous("a response holds something that is no item, or a reference")
-    return meant
-
-
-def _forms(streamed: Sequence[bytes], final: Sequence[bytes], rules: Rules) -> tuple[tuple[Object, ...], ...]:
-    """The streamed form, the final one where it differs in what may differ, and in relaxed mode the reduced ones.
-
-    Empty where the two differ in anything else. Raises ValueError, RecursionError: an item may be read in two ways.
-    """
-    said = tuple(_meaning(raw, rules) for raw in streamed)
-    whole = [said]
-    if final and list(final) != list(streamed):
-        if len(final) != len(streamed) or any(map(_differs, streamed, final)):
-            return ()
-        whole.append(tuple(_meaning(raw, rules) for raw in final))
-    if rules.match == "relaxed":
-        whole += [form for base in list(whole) for form in _reduced(base, streamed)]
-    return tuple(whole)
-
-
-def _differs(streamed: bytes, final: bytes) -> bool:
-    return streamed != final and _bare(streamed) != _bare(final)
-
-
-def _bare(raw: bytes) -> Object:
-    return {key: value for key, value in _meaning(raw, Rules()).items() if key not in _MAY_DIFFER}
-
-
-def _reduced(said: Sequence[Object], raw: Sequence[bytes]) -> list[tuple[Object, ...]]:
-    """The forms that callers make of an answer when they drop reasoning, phases, messages or hosted-tool items."""
-    forms: list[tuple[Object, ...]] = []
-    kinds = [_kind(item) for item in raw]
-    for no_reasoning, no_phase, no_hosted, no_empty, no_messages in product((False, True), repeat=5):
-        form: list[Object] = []
-        left: list[str] = []
-        for kind, item in zip(kinds, said, strict=True):
-            dropped = (
-                (no_reasoning and kind == "reasoning")
-                or (no_hosted and kind not in _CLIENT_SIDE)
-                or (kind == "message" and (no_messages or (no_empty and _empty(item))))
-            )
-            if not dropped:
-                form.append(_without_phase(item) if no_phase and kind == "message" else item)
-                left.append(kind)
-        if _sound(left, no_messages=no_messages) and tuple(form) != tuple(said) and tuple(form) not in forms:
-            forms.append(tuple(form))
-    return forms
-
-
-def _sound(left: Sequence[str], *, no_messages: bool) -> bool:
-    """Something must be left to recognise the answer by; where messages are dropped, a call."""
-    return bool(left) and (not no_messages or any(kind.endswith("_call") for kind in left))
-
-
-def _empty(message: Object) -> bool:
-    content = message.get("content")
-    return isinstance(content, list) and all(part == {"type": "output_text", "text": ""} for part in content)
-
-
-def _without_phase(message: Object) -> Object:
-    return {key: value for key, value in message.items() if key != "phase"}
 
 
 def said_before(body: bytes) -> bool:

@@ -56,7 +56,7 @@ def decide(
         return Full(Whole.TRUNCATION)
     found = heads.find(chain) if request.listed else Whole.FIRST
     if not isinstance(found, Found):
-        return Full(found if said_before(request.body) else Whole.FIRST)
+        return Full(found if said_before(request.value("input")) else Whole.FIRST)
     distrust = trust.distrust
     return Full(distrust) if distrust else Delta(found.head, found.covers, found.fork)
 

@@ -1,5 +1,6 @@
 """Upstream events: told apart by their first bytes, parsed only where they name the chain, framed for callers."""
 
+import json
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -49,16 +50,12 @@ class Event(NamedTuple):
     frame: bytes
 
 
-class _Typed(msgspec.Struct):
-    type: str
+class _Labels(msgspec.Struct):
+    type: object = None
+    stream_id: object = None
 
 
-class _Named(msgspec.Struct):
-    stream_id: str | None = None
-
-
-_typed = msgspec.json.Decoder(_Typed)
-_named = msgspec.json.Decoder(_Named)
+_labels = msgspec.json.Decoder(_Labels)
 
 
 def sniff(frame: bytes) -> Event:
@@ -70,10 +67,10 @@ def sniff(frame: bytes) -> Event:
         if end > 0 and b"\\" not in raw and raw.isascii():
             name = raw.decode()
     if not name:
-        try:
-            name = _typed.decode(frame).type
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise NotAnEvent("a frame without a type") from error
+        found = _member(frame, "type")
+        if not isinstance(found, str):
+            raise NotAnEvent("a frame without a type")
+        name = found
     return Event(name, _KINDS.get(name, Kind.PASS), frame)
 
 
@@ -89,35 +86,59 @@ def sse(event: Event) -> bytes:
 
 
 def restored(event: Event) -> Event:
-    """The event without what only the socket has: the lane's name, and the parent that the caller did not name.
+    """The event without the parent that the caller did not name.
 
     Raises:
         NotAnEvent: it is not the JSON that its type promises.
     """
-    frame = event.frame
     if event.kind not in NAMES_RESPONSE:
         return event
+    frame = event.frame
     try:
         fields = object_fields(frame)
         field = fields.get("response")
-        if field is None:
-            return event
-        inner = object_fields(frame[field.start : field.end])
-    except NotJson as error:
-        raise NotAnEvent(str(error)) from error
-    parent = inner.get("previous_response_id")
-    if parent is None:
+        parent = object_fields(frame[field.start : field.end]).get("previous_response_id") if field else None
+    except NotJson:
+        return event._replace(frame=_without_parent(frame))
+    if field is None or parent is None:
         return event
-    edit = (field.start + parent.start, field.start + parent.end, b"null")
-    return event._replace(frame=splice(frame, [edit]))
+    return event._replace(frame=splice(frame, [(field.start + parent.start, field.start + parent.end, b"null")]))
+
+
+def _without_parent(frame: bytes) -> bytes:
+    """The same where bytes cannot be told apart (a key twice, half of a surrogate pair): written anew."""
+    read = _loosely(frame)
+    response = read.get("response")
+    if isinstance(response, dict) and "previous_response_id" in response:
+        response["previous_response_id"] = None
+    return json.dumps(read, separators=(",", ":")).encode()
+
+
+def _member(frame: bytes, name: str) -> object:
+    try:
+        labels = _labels.decode(frame)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _loosely(frame).get(name)
+    return labels.type if name == "type" else labels.stream_id
+
+
+def _loosely(frame: bytes) -> dict[str, object]:
+    """Read what the strict parser does not: some gateways cut a text within a surrogate pair. Raises NotAnEvent."""
+    try:
+        read = json.loads(frame)
+    except (ValueError, RecursionError) as error:
+        raise NotAnEvent("a frame that is no JSON") from error
+    if not isinstance(read, dict):
+        raise NotAnEvent("a frame that is no JSON object")
+    return read
 
 
 def lane_name(frame: bytes) -> str | None:
     """The lane that an event names, None where it names none. Raises NotAnEvent."""
-    try:
-        return _named.decode(frame).stream_id
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise NotAnEvent("a frame with an odd stream_id") from error
+    name = _member(frame, "stream_id")
+    if name is not None and not isinstance(name, str):
+        raise NotAnEvent("a frame with an odd stream_id")
+    return name
 
 
 def unnamed(event: Event, name: str) -> Event:
@@ -133,7 +154,9 @@ def unnamed(event: Event, name: str) -> Event:
         return event._replace(frame=frame[:kept] + frame[len(after_type) :])
     try:
         fields = object_fields(frame)
-    except NotJson as error:
-        raise NotAnEvent(str(error)) from error
+    except NotJson:
+        read = _loosely(frame)
+        del read["stream_id"]
+        return event._replace(frame=json.dumps(read, separators=(",", ":")).encode())
     kept_fields = [frame[key:end] for name, (key, _, end) in fields.items() if name != "stream_id"]
     return event._replace(frame=b"{" + b",".join(kept_fields) + b"}")

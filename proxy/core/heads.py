@@ -132,7 +132,8 @@ class Heads:
         reason = Whole.NO_MATCH
         for covers in range(len(chain) - 2, 0, -1):
             heads = self._heads.get(chain[covers], ())
-            live = next((head for head in heads if head.live), None)
+            held = next((head for head in heads if head.place.holds(head)), None)
+            live = held or next((head for head in heads if head.stored), None)
             lent = live or next((head for head in heads if head.place.lends(head)), None)
             if lent:
                 return Found(lent, covers, fork=live is None)

@@ -226,7 +226,7 @@ class Lanes:
         return Lane(self, f"l{len(self._lanes) + 1}" if self.named else None)
 
     def oldest(self) -> Lane | None:
-        """An idle lane whose conversation may be given up, the one that began first; None where there is none."""
+        """An idle lane whose conversation may be given up, the one used longest ago; None where there is none."""
         if not self.room:
             return None
         return next((lane for lane in self._lanes.values() if lane.idle), None)
@@ -234,6 +234,7 @@ class Lanes:
     def lease(self, lane: Lane) -> None:
         """A turn has `lane` now."""
         lane.leased = True
+        self._lanes.pop(lane.name, None)
         self._lanes[lane.name] = lane
 
     def of(self, event: Event) -> Lane:
@@ -245,14 +246,11 @@ class Lanes:
             return lane
         error = event.kind is Kind.ERROR
         at_work = [lane for lane in self._lanes.values() if lane.in_flight]
-        # A nameless error answers a create: where others are streaming, it is that of the one that is awaited.
-        awaited = [lane for lane in at_work if lane.state is State.AWAITED]
-        candidates = awaited if error and awaited else at_work
-        if name is not None or len(candidates) != 1 or (self.proven and not error):
+        if name is not None or len(at_work) != 1 or (self.proven and not error):
             raise OutOfPlace(f"{event.type} of no known turn")
         if not self.proven and not error:
-            self._unname(candidates[0])
-        return candidates[0]
+            self._unname(at_work[0])
+        return at_work[0]
 
     def _unname(self, lane: Lane) -> None:
         """The host did not echo the name: it has no lanes, and took the create on its only one."""

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from secrets import token_hex
 
@@ -24,7 +24,7 @@ from proxy.turns.outcome import End, Outcome
 from proxy.turns.sink import CallerGone
 from proxy.turns.turn import Turn
 from proxy.turns.turns import Turns
-from proxy.upstream.address import SEMANTIC, Address, pool_key
+from proxy.upstream.address import SEMANTIC, Address, pool_key, unlisted_credential
 from proxy.upstream.http import HttpRequest, PlainHttp
 
 _RESPONSES = "/v1/responses"
@@ -160,7 +160,7 @@ class Handler:
             await self._pass(call, origin, Plain.MODE_OFF)
         elif mode == "observe":
             await self._pass(call, origin, Plain.OBSERVED)
-        elif any(name in call.request.headers for name in self._semantic):
+        elif self._is_semantic(call.request.headers):
             await self._pass(call, origin, Plain.SEMANTIC_HEADER)
         else:
             await self._turn(call, origin, forced_full=mode == "full")
@@ -197,6 +197,11 @@ class Handler:
         call.outcome.route, call.outcome.request_bytes = Route.FULL, len(raw)
         call.sink.wants_json = not create.stream
         await self._turns.run(Turn(create, key, origin, forced_full, call.outcome), call.sink)
+
+    def _is_semantic(self, headers: Mapping[str, str]) -> bool:
+        """Whether a header means something that a shared socket cannot carry."""
+        listed = {name.lower() for name in self._settings.upstream.identity_headers}
+        return any(name in headers for name in self._semantic - listed) or unlisted_credential(headers, listed)
 
     async def _pass(self, call: _Call, origin: HttpRequest, reason: Passed | Plain) -> None:
         """Send the request on untouched, and the answer back."""

@@ -9,6 +9,7 @@ from proxy.core.reasons import Route, Whole
 from proxy.core.recovery import Phase
 from proxy.core.request import CreateRequest
 from proxy.turns.outcome import Outcome
+from proxy.turns.relay import Relay
 from proxy.upstream.address import PoolKey
 from proxy.upstream.http import HttpRequest
 from proxy.upstream.lease import Lease
@@ -29,6 +30,7 @@ class Turn:
     """The fingerprints of the history, one per item after the scope's."""
     continuation: Continuation = field(default_factory=lambda: Full(Whole.FIRST))
     lease: Lease | None = None
+    relay: Relay | None = None
     phase: Phase = Phase.UNSENT
     redialled: bool = False
     moved: bool = False

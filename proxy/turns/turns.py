@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from secrets import token_hex
 
 import aiohttp
-import msgspec
 
 from proxy.config import Settings
 from proxy.core import recovery
@@ -19,7 +18,7 @@ from proxy.errors import Answer, Problem, TurnFault
 from proxy.turns.memory import Memory
 from proxy.turns.outcome import End
 from proxy.turns.relay import Relay
-from proxy.turns.sink import PatientSink, Sink
+from proxy.turns.sink import Sink
 from proxy.turns.turn import Turn
 from proxy.upstream.capabilities import Host
 from proxy.upstream.http import PlainHttp
@@ -59,7 +58,6 @@ class Turns:
 
     async def run(self, turn: Turn, sink: Sink) -> None:
         """Answer the caller through `sink`. The outcome is filled in on every way out. Raises CallerGone."""
-        sink = PatientSink(sink, self._settings.timeouts.write_seconds)
         if not self._host.has_websocket:
             await self._over_http(turn, sink, Plain.NO_WEBSOCKET)
             return
@@ -87,8 +85,10 @@ class Turns:
         """Send the create, wait for the first event, relay to the end. Raises TurnFault."""
         lease = turn.lease = turn.lease or await self._pool.lease(turn.key)
         frame, probe = self._frames(turn, lease)
-        turn.outcome.sent_bytes += len(frame)
         await lease.send(frame, probe, turn.continued)
+        turn.outcome.sent_bytes += len(frame)
+        # Creates are answered in order: before the probe is, this one has not begun.
+        await lease.probed(_PROBE_SECONDS)
         turn.phase = Phase.WRITTEN
         batch = await self._first_events(lease)
         if batch[0].kind is Kind.ERROR:
@@ -107,7 +107,6 @@ class Turns:
     async def _first_events(self, lease: Lease) -> list[Event]:
         seconds = self._settings.timeouts.first_event_seconds
         try:
-            await lease.probed(_PROBE_SECONDS)
             return await lease.batch(seconds)
         except TimeoutError:
             raise TurnFault(Fault.SILENCE, f"no event within {seconds:g} s") from None
@@ -122,7 +121,8 @@ class Turns:
             self._memory.note(turn, lease, said)
             self._release(turn)
 
-        refused = await Relay(lease, sink, self._settings.timeouts, said, on_end).run(batch)
+        turn.relay = Relay(lease, sink, self._settings.timeouts, said, on_end)
+        refused = await turn.relay.run(batch)
         if refused:
             turn.outcome.end = End.ERROR
         if not sink.wants_json:
@@ -193,11 +193,20 @@ class Turns:
             turn.outcome.end = End.CUT
             sink.cut()
         elif action is Action.SAY_FAILED:
-            await sink.write([_failed(fault)])
-            await sink.end()
+            await self._say_failed(turn, sink, fault)
         else:
             problem = Problem.SILENCE if action is Action.GATEWAY_TIMEOUT else Problem.LINE_LOST
             await self._answer(turn, sink, problem.answer(fault.detail))
+
+    async def _say_failed(self, turn: Turn, sink: Sink, fault: TurnFault) -> None:
+        relay = turn.relay
+        event = relay.answer.failed(f"Openline: {fault.detail}", relay.sequence + 1) if relay else None
+        if event is None:
+            turn.outcome.end = End.CUT
+            sink.cut()
+            return
+        await sink.write([event])
+        await sink.end()
 
     async def _answer(self, turn: Turn, sink: Sink, answer: Answer) -> None:
         turn.outcome.status = answer.status
@@ -246,9 +255,3 @@ def _response(said: Said) -> bytes:
 
 def _json_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {"content-type": "application/json", **headers}
-
-
-def _failed(fault: TurnFault) -> Event:
-    error = {"code": "server_error", "message": f"Openline: {fault.detail}"}
-    frame = msgspec.json.encode({"type": "response.failed", "response": {"status": "failed", "error": error}})
-    return Event("response.failed", Kind.ENDED_SHORT, frame)

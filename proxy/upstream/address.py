@@ -1,6 +1,7 @@
 """An address: the upstream's URL for both transports, and the identity under which it is asked."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,7 +11,17 @@ _SOCKET_SCHEME = {"http": "ws", "https": "wss"}
 # The headers that say who asks; those, and only those, go on an upgrade.
 IDENTITY = ("authorization", "api-key", "openai-organization", "openai-project", "openai-beta")
 # A turn with such a header means something that a shared socket cannot carry.
-SEMANTIC = ("idempotency-key",)
+SEMANTIC = ("idempotency-key", "cookie")
+# What looks like a credential may tell callers apart that share an Authorization (behind a gateway, say). One that is
+# not listed as part of the identity never meets a shared socket.
+_CREDENTIAL = re.compile(r"(?:^|-)(?:api-?key|subscription-key|token|secret|credentials?)$|^cf-access-", re.IGNORECASE)
+
+
+def unlisted_credential(names: Iterable[str], listed: Collection[str]) -> bool:
+    """Whether any header looks like a credential that no upgrade would carry."""
+    return any(
+        _CREDENTIAL.search(name) and name.lower() not in IDENTITY and name.lower() not in listed for name in names
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class Host:
         self._verified = known.verifies_ids
         self._suspect = False
         self._in_vain = 0
+        self._ask_again_at = 0.0
         self._recheck_seconds = recheck_seconds
         self._clock = clock
         self._no_websocket_until = 0.0
@@ -77,7 +78,7 @@ class Host:
     @property
     def must_be_asked(self) -> bool:
         """Whether it is not known yet how the host treats ids that it does not know."""
-        return self._verified is None
+        return self._verified is None and self._clock() >= self._ask_again_at
 
     @property
     def has_websocket(self) -> bool:
@@ -90,10 +91,11 @@ class Host:
             self._verified = verdict is Verdict.REFUSED
 
     def asked_in_vain(self) -> None:
-        """The line ended instead of an answer. Twice is no accident: the question itself does it harm."""
+        """The line ended instead of an answer. Twice is no accident: the question itself does it harm, for now."""
         self._in_vain += 1
         if self._in_vain >= _TRIES:
-            self._verified = False
+            self._in_vain = 0
+            self._ask_again_at = self._clock() + self._recheck_seconds
 
     def suspected(self) -> None:
         """The host lost a context unseen: no more deltas to it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Protocol
+from collections.abc import Awaitable
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -10,7 +10,6 @@ from websockets.protocol import State as SocketState
 
 from proxy.config import Settings
 from proxy.core.events import Event, Kind, NotAnEvent, sniff, unnamed
-from proxy.core.heads import Head
 from proxy.core.lanes import Lane, Lanes, OutOfPlace, State, Verdict, Whose
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
@@ -21,27 +20,13 @@ from proxy.upstream.address import PoolKey
 from proxy.upstream.capabilities import Host
 from proxy.upstream.drain import Drain
 from proxy.upstream.lease import Lease
+from proxy.upstream.owner import Owner
 from proxy.upstream.silence import Silence
 
 # Bytes that may wait for a turn to take them before the socket is read no further.
 _HIGH_WATER = 1_048_576
-# The same where other turns share the socket: a caller that is slower than this loses its turn, not theirs.
-_OVERFLOW = 16 * _HIGH_WATER
 _TOO_BIG = 1009
 _OF_CREATES = (Fault.CONNECTION_LIMIT, Fault.OVERSIZE)
-
-
-class Owner(Protocol):
-    """Who gave the connection out, and wants to know when that can be done again."""
-
-    def ended(self, connection: "Connection", dead: list[Head], reason: Whole) -> None:
-        """It is closed; these heads died with it."""
-
-    def works(self, connection: "Connection") -> None:
-        """The first event came."""
-
-    def room(self) -> None:
-        """A lane came free by itself."""
 
 
 class Connection:
@@ -66,11 +51,10 @@ class Connection:
         self.host = host
         self.lanes = lanes
         self.expires = expires
-        self.used_at = time.monotonic()
+        self.opened_at = self.used_at = time.monotonic()
         self.fault: TurnFault | None = None
         self.asked = False
         """Whether a made-up id was sent here."""
-        self._written = False
         self._limits = settings.pool
         self._write_seconds = settings.timeouts.write_seconds
         self._socket = socket
@@ -95,8 +79,8 @@ class Connection:
 
     @property
     def in_vain(self) -> bool:
-        """Whether creates were written, and nothing ever came back."""
-        return self._written and not self._silence.heard
+        """Whether nothing ever came."""
+        return not self._silence.heard
 
     @property
     def spare(self) -> bool:
@@ -134,13 +118,16 @@ class Connection:
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
         # A line that never brought anything is doubted too: some middleboxes let upgrades through, and no frames.
-        if not self._silence.heard or self._silence.doubtful(self._limits.doubtful_after_seconds):
-            self._tasks.start(self._confirm(self._limits.pong_seconds), "doubtful line")
+        doubtful = not self._silence.heard or self._silence.doubtful(self._limits.doubtful_after_seconds)
         lease.begin()
-        self._written = True
         self.asked |= probe is not None
         try:
             async with asyncio.timeout(self._write_seconds):
+                if doubtful:
+                    # Ahead of the create: behind it, the pong would wait for a long upload.
+                    self._tasks.start(
+                        self._confirm(await self._socket.ping(), self._limits.pong_seconds), "doubtful line"
+                    )
                 for message in (probe, frame) if probe else (frame,):
                     await self._socket.send(message, text=True)
         except ConnectionClosed as error:
@@ -191,12 +178,12 @@ class Connection:
         lane.distrust()
         self.retire(Whole.UNFINISHED)
 
-    async def _confirm(self, seconds: float) -> None:
-        """Ping the host; nothing heard within `seconds`: the line is lost."""
+    async def _confirm(self, pong: Awaitable[float], seconds: float) -> None:
+        """Neither the pong nor anything else within `seconds`: the line is lost."""
         heard = self._silence.heard
         try:
             async with asyncio.timeout(seconds):
-                await (await self._socket.ping())
+                await pong
         except TimeoutError:
             if heard == self._silence.heard:
                 self._abort(f"a doubtful line gave no pong within {seconds:g} s")
@@ -213,7 +200,7 @@ class Connection:
                 lease = self._take(sniff(message.encode() if isinstance(message, str) else b"binary"))
                 while lease and lease.waiting > _HIGH_WATER and self.fault is None:
                     if self.lanes.in_flight > 1:
-                        self._shed(lease)
+                        lease.shed()
                         break
                     self._taken.clear()
                     await self._taken.wait()
@@ -221,8 +208,10 @@ class Connection:
             self._lose(error)
         except (OutOfPlace, NotAnEvent, UnicodeError) as error:
             # Where several turns share the line it cannot be told whose this was: most of them are bystanders.
-            fault = Fault.LINE_LOST if self.lanes.in_flight > 1 else Fault.GARBAGE
-            self._end(TurnFault(fault, f"the upstream sent {error}"))
+            shared = self.lanes.in_flight > 1
+            if shared:
+                self.host.refused_lanes()
+            self._end(TurnFault(Fault.LINE_LOST if shared else Fault.GARBAGE, f"the upstream sent {error}"))
             self._socket.transport.abort()
         finally:
             self._end(TurnFault(Fault.LINE_LOST, "the connection was closed"))
@@ -270,11 +259,6 @@ class Connection:
         self.host.asked(verdict)
         if lease and lease.probe:
             lease.probe.set()
-
-    def _shed(self, lease: Lease) -> None:
-        """A caller that takes far less than its turn brings must not hold up those that share the socket."""
-        if lease.waiting > _OVERFLOW:
-            lease.end(TurnFault(Fault.LINE_LOST, "the caller was too slow for a shared connection"))
 
     def _lose(self, error: ConnectionClosed) -> None:
         if any(lease.probe and not lease.probe.is_set() for lease in self._leases.values()):

@@ -8,7 +8,11 @@ from proxy.core.events import Event
 from proxy.core.heads import Head
 from proxy.core.lanes import Lane, State, Whose
 from proxy.core.reasons import Whole
+from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
+
+# Bytes that may wait for a turn on a line that others share: beyond, the turn is lost.
+_OVERFLOW = 16 * 1_048_576
 
 
 class Line(Protocol):
@@ -113,6 +117,11 @@ class Lease:
         self._inbox.append(event)
         self.waiting += len(event.frame)
         self._arrived.set()
+
+    def shed(self) -> None:
+        """A caller that takes far less than its turn brings must not hold up those that share the line."""
+        if self.waiting > _OVERFLOW:
+            self.end(TurnFault(Fault.LINE_LOST, "the caller was too slow for a shared connection"))
 
     def end(self, fault: TurnFault) -> None:
         """Nothing more will come."""

@@ -34,6 +34,7 @@ class _Breaker:
     """Stops dialling a pool key for a while after failures in a row; then one dial at a time tries again."""
 
     failures: int = 0
+    failed_at: float = 0.0
     closed_until: float = 0.0
 
     def check(self, limits: Limits) -> None:
@@ -41,13 +42,16 @@ class _Breaker:
         if self.failures < limits.breaker_failures:
             return
         if time.monotonic() < self.closed_until:
-            raise TurnFault(Fault.BREAKER_OPEN, f"dialling failed {self.failures} times in a row")
+            raise TurnFault(Fault.BREAKER_OPEN, f"{self.failures} lines in a row came to nothing")
         self.closed_until = time.monotonic() + limits.breaker_seconds
 
-    def failed(self, limits: Limits) -> None:
-        """A dial failed."""
+    def failed(self, limits: Limits, began: float) -> None:
+        """A line that was begun at `began` came to nothing. Lines that fall together are one failure."""
+        if began < self.failed_at:
+            return
         self.failures += 1
-        self.closed_until = time.monotonic() + limits.breaker_seconds
+        self.failed_at = time.monotonic()
+        self.closed_until = self.failed_at + limits.breaker_seconds
 
 
 @dataclass(slots=True, eq=False)
@@ -184,13 +188,13 @@ class Pool:
 
     async def _dial(self, key: PoolKey) -> Lease:
         """Open a connection and lease a lane of it. Its coming is counted already."""
-        breaker = self._breaker(key)
+        breaker, began = self._breaker(key), time.monotonic()
         try:
             breaker.check(self._limits)
             return self._opened(key, await self._dialler.dial(key.headers))
         except TurnFault as fault:
             if fault.fault in (Fault.DIAL_FAILED, Fault.UPGRADE_FORBIDDEN):
-                breaker.failed(self._limits)
+                breaker.failed(self._limits, began)
             if fault.fault is Fault.NO_WEBSOCKET:
                 self._host.refused_websocket()
             raise
@@ -240,7 +244,7 @@ class Pool:
         """A connection is closed: its heads are dead, and its place is free."""
         if connection.in_vain and reason is Whole.CONNECTION_LOST:
             # An upgrade that leads nowhere (a middlebox that lets no frames through, say) is no better than none.
-            self._breaker(connection.key).failed(self._limits)
+            self._breaker(connection.key).failed(self._limits, connection.opened_at)
         self._numbered.pop(connection.lanes.connection, None)
         group = self._connections[connection.key.digest]
         group.remove(connection)

@@ -20,9 +20,9 @@ from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import Address, pool_key
 from proxy.upstream.capabilities import Capabilities, Host
-from proxy.upstream.connection import _HIGH_WATER, _OVERFLOW, Connection
+from proxy.upstream.connection import _HIGH_WATER, Connection
 from proxy.upstream.dial import dialler
-from proxy.upstream.lease import Lease
+from proxy.upstream.lease import _OVERFLOW, Lease
 from tests.upstream.peer import LIMIT, Line, Peer, completed, created, event, failure, named, over, said, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -40,6 +40,7 @@ class Rig:
     tasks: Tasks = field(default_factory=Tasks)
     ends: list[tuple[Connection, list[Head], Whole]] = field(default_factory=list)
     rooms: int = 0
+    working: list[Connection] = field(default_factory=list)
     host: Host = field(default_factory=lambda: Host(Capabilities(), recheck_seconds=1, clock=lambda: 0.0))
 
     async def open(self, limits: Limits | None = None, *, named: bool = False) -> tuple[Connection, Line]:
@@ -71,6 +72,10 @@ class Rig:
     def room(self) -> None:
         """As the pool is told."""
         self.rooms += 1
+
+    def works(self, connection: Connection) -> None:
+        """As the pool is told."""
+        self.working.append(connection)
 
     @property
     def reasons(self) -> list[Whole]:
@@ -683,7 +688,7 @@ async def test_a_long_drain_gives_the_lane_up(rig: Rig) -> None:
 
 async def test_a_slow_drain_gives_the_lane_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """An abandoned answer that goes on for too long costs its lane too."""
-    monkeypatch.setattr("proxy.upstream.connection._DRAIN_SECONDS", 0.01)
+    monkeypatch.setattr("proxy.upstream.drain._SECONDS", 0.01)
     connection, line, one, two = await two_lanes(rig)
     connection.release(two)
     await over(named("drain"))

@@ -1,0 +1,108 @@
+"""Forms: the ways in which a caller may write an answer back, each of which the next turn may continue."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import msgspec
+
+from proxy.core.meaning import Ambiguous, Object, Rules, meaning
+
+# Items that hold all that the model is given of them. Any other item is one that the upstream made or ran itself:
+# what it remembers of it need not be what it told.
+CLIENT_SIDE = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
+# What may differ between an item as streamed and in the final response without its meaning another thing.
+_MAY_DIFFER = ("id", "status", "encrypted_content")
+# What decoding raises: MsgspecError and UnicodeDecodeError are ValueErrors.
+_ODD = (ValueError, RecursionError)
+
+
+class _Labels(msgspec.Struct):
+    type: object = None
+    id: object = None
+
+
+def _labels(raw: bytes) -> _Labels:
+    try:
+        return msgspec.json.decode(raw, type=_Labels)
+    except _ODD:
+        return _Labels()
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def kind(raw: bytes) -> str:
+    """The item's type; empty where it has none."""
+    return _text(_labels(raw).type)
+
+
+def item_id(raw: bytes) -> str:
+    """The item's id; empty where it has no usable one."""
+    return _text(_labels(raw).id)
+
+
+def _meaning(raw: bytes, rules: Rules) -> Object:
+    meant = meaning(raw, rules)
+    if not isinstance(meant, dict):
+        raise Ambiguous("a response holds something that is no item, or a reference")
+    return meant
+
+
+def forms(streamed: Sequence[bytes], final: Sequence[bytes], rules: Rules) -> tuple[tuple[Object, ...], ...]:
+    """The streamed form, the final one where it differs in what may differ, and in relaxed mode the reduced ones.
+
+    Empty where the two differ in anything else. Raises ValueError, RecursionError: an item may be read in two ways.
+    """
+    said = tuple(_meaning(raw, rules) for raw in streamed)
+    whole = [said]
+    if final and list(final) != list(streamed):
+        if len(final) != len(streamed) or any(map(_differs, streamed, final)):
+            return ()
+        whole.append(tuple(_meaning(raw, rules) for raw in final))
+    if rules.match == "relaxed":
+        whole += [form for base in list(whole) for form in _reduced(base, streamed)]
+    return tuple(whole)
+
+
+def _differs(streamed: bytes, final: bytes) -> bool:
+    return streamed != final and _bare(streamed) != _bare(final)
+
+
+def _bare(raw: bytes) -> Object:
+    return {key: value for key, value in _meaning(raw, Rules()).items() if key not in _MAY_DIFFER}
+
+
+def _reduced(said: Sequence[Object], raw: Sequence[bytes]) -> list[tuple[Object, ...]]:
+    """The forms that callers make of an answer when they drop reasoning, phases, messages or hosted-tool items."""
+    forms: list[tuple[Object, ...]] = []
+    kinds = [kind(item) for item in raw]
+    for no_reasoning, no_phase, no_hosted, no_empty, no_messages in product((False, True), repeat=5):
+        form: list[Object] = []
+        left: list[str] = []
+        for kind, item in zip(kinds, said, strict=True):
+            dropped = (
+                (no_reasoning and kind == "reasoning")
+                or (no_hosted and kind not in CLIENT_SIDE)
+                or (kind == "message" and (no_messages or (no_empty and _empty(item))))
+            )
+            if not dropped:
+                form.append(_without_phase(item) if no_phase and kind == "message" else item)
+                left.append(kind)
+        if _sound(left, no_messages=no_messages) and tuple(form) != tuple(said) and tuple(form) not in forms:
+            forms.append(tuple(form))
+    return forms
+
+
+def _sound(left: Sequence[str], *, no_messages: bool) -> bool:
+    """Something must be left to recognise the answer by; where messages are dropped, a call."""
+    return bool(left) and (not no_messages or any(kind.endswith("_call") for kind in left))
+
+
+def _empty(message: Object) -> bool:
+    content = message.get("content")
+    return isinstance(content, list) and all(part == {"type": "output_text", "text": ""} for part in content)
+
+
+def _without_phase(message: Object) -> Object:
+    return {key: value for key, value in message.items() if key != "phase"}
