@@ -75,28 +75,28 @@ def _bare(raw: bytes) -> Object:
 
 def _reduced(said: Sequence[Object], raw: Sequence[bytes]) -> list[tuple[Object, ...]]:
     """The forms that callers make of an answer when they drop reasoning, phases, messages or hosted-tool items."""
-    forms: list[tuple[Object, ...]] = []
+    reduced: list[tuple[Object, ...]] = []
     kinds = [kind(item) for item in raw]
     for no_reasoning, no_phase, no_hosted, no_empty, no_messages in product((False, True), repeat=5):
         form: list[Object] = []
         left: list[str] = []
-        for kind, item in zip(kinds, said, strict=True):
+        for sort, item in zip(kinds, said, strict=True):
             dropped = (
-                (no_reasoning and kind == "reasoning")
-                or (no_hosted and kind not in CLIENT_SIDE)
-                or (kind == "message" and (no_messages or (no_empty and _empty(item))))
+                (no_reasoning and sort == "reasoning")
+                or (no_hosted and sort not in CLIENT_SIDE)
+                or (sort == "message" and (no_messages or (no_empty and _empty(item))))
             )
             if not dropped:
-                form.append(_without_phase(item) if no_phase and kind == "message" else item)
-                left.append(kind)
-        if _sound(left, no_messages=no_messages) and tuple(form) != tuple(said) and tuple(form) not in forms:
-            forms.append(tuple(form))
-    return forms
+                form.append(_without_phase(item) if no_phase and sort == "message" else item)
+                left.append(sort)
+        if _sound(left, no_messages=no_messages) and tuple(form) != tuple(said) and tuple(form) not in reduced:
+            reduced.append(tuple(form))
+    return reduced
 
 
 def _sound(left: Sequence[str], *, no_messages: bool) -> bool:
     """Something must be left to recognise the answer by; where messages are dropped, a call."""
-    return bool(left) and (not no_messages or any(kind.endswith("_call") for kind in left))
+    return bool(left) and (not no_messages or any(sort.endswith("_call") for sort in left))
 
 
 def _empty(message: Object) -> bool:
