@@ -53,3 +53,12 @@ class Problem(Enum):
         return Answer(
             status, msgspec.json.encode({"error": error}), {"content-type": "application/json", **(headers or {})}
         )
+
+
+class Refused(Exception):
+    """Openline answers the request itself: with `problem`, and a detail for the caller."""
+
+    def __init__(self, problem: Problem, detail: str = "") -> None:
+        super().__init__(problem.name)
+        self.problem = problem
+        self.detail = detail

@@ -61,11 +61,12 @@ def decide(
     return Full(distrust) if distrust else Delta(found.head, found.covers, found.fork)
 
 
-def context_suspect(head: Head, usage: Usage, settings_size: int) -> bool:
+def context_suspect(head: Head, usage: Usage, settings_size: int, dropped: int = 0) -> bool:
     """Whether a delta's token count is far below what its head implies: the upstream may have lost the context.
 
-    Settings may have shrunk since (fewer tools): a token has at least one byte, so that much is forgiven.
+    Settings may have shrunk since (fewer tools), and `dropped` bytes of reasoning may be left out by now: a token has
+    at least one byte, so that much is forgiven.
     """
     shrunk = max(0, head.settings_size - settings_size)
-    implied = head.tokens - shrunk
+    implied = head.tokens - shrunk - dropped
     return implied >= _SMALLEST_SUSPECT and 0 < usage.input_tokens * _SUSPECT_PART < implied

@@ -102,6 +102,16 @@ class CreateRequest:
         except (msgspec.MsgspecError, RecursionError):
             return False
 
+    def droppable(self, skip: int) -> int:
+        """The bytes of reasoning that the upstream may leave out of the context, given the items after `skip`.
+
+        With a user's message the reasoning before it goes out of use.
+        """
+        items = self.raw_items()
+        if not any(b'"user"' in item for item in items[skip:]):
+            return 0
+        return sum(len(item) for item in items if b'"encrypted_content"' in item)
+
     def frame(self, previous: str | None = None, skip: int = 0, lane: str | None = None) -> bytes:
         """The `response.create` frame: all items, or those after the first `skip` continuing from `previous`."""
         pieces = [b'{"type":"response.create"']

@@ -6,19 +6,10 @@ import re
 from aiohttp import web
 
 from proxy.config import Settings
-from proxy.errors import Problem
+from proxy.errors import Problem, Refused
 
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{0,5})?")
 _UNENCODED = ("", "chunked")
-
-
-class Refused(Exception):
-    """Openline answers the request itself: with `problem`, and a detail for the caller."""
-
-    def __init__(self, problem: Problem, detail: str = "") -> None:
-        super().__init__(problem.name)
-        self.problem = problem
-        self.detail = detail
 
 
 class Guard:

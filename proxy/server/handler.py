@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from secrets import token_hex
 
-import aiohttp
 import msgspec
 from aiohttp import web
 
@@ -16,9 +15,9 @@ from proxy.config import Settings
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.reasons import Passed, Plain, Route
 from proxy.core.request import NotPlain, parse
-from proxy.errors import Answer, Problem
+from proxy.errors import Answer, Problem, Refused
 from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, read
-from proxy.server.guard import Guard, Refused
+from proxy.server.guard import Guard
 from proxy.server.responses import HttpSink
 from proxy.turns.outcome import End, Outcome
 from proxy.turns.sink import CallerGone
@@ -212,12 +211,10 @@ class Handler:
             response = await self._http.open(origin)
             outcome.status = response.status
             await call.sink.forward(response, outcome)
-        except aiohttp.SocketTimeoutError as error:
-            raise Refused(Problem.SILENCE) from error
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except Refused as error:
             if upload.fault:
                 raise Refused(Problem.BAD_REQUEST, upload.fault) from error
-            raise Refused(Problem.UNREACHABLE, type(error).__name__) from error
+            raise
         finally:
             outcome.sent_bytes = upload.size
 

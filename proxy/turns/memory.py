@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from proxy.core.answer import Answer as Said
 from proxy.core.answer import Ending
-from proxy.core.continuation import context_suspect, decide
+from proxy.core.continuation import Delta, context_suspect, decide
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Head, Heads
 from proxy.core.meaning import Rules
@@ -78,7 +78,12 @@ class Memory:
 
     def _doubt(self, turn: Turn, ending: Ending) -> Whole | None:
         """Why nothing can be continued from here, if nothing can."""
-        if turn.continued and context_suspect(turn.continued, ending.usage, settings_size(turn.request)):
+        if isinstance(turn.continuation, Delta) and context_suspect(
+            turn.continuation.head,
+            ending.usage,
+            settings_size(turn.request),
+            turn.request.droppable(turn.continuation.skip),
+        ):
             turn.outcome.context_suspect = True
             self._host.suspected()
             return Whole.CONTEXT_SUSPECT

@@ -4,8 +4,6 @@ import time
 from collections.abc import Mapping
 from secrets import token_hex
 
-import aiohttp
-
 from proxy.config import Settings
 from proxy.core import recovery
 from proxy.core.answer import Answer as Said
@@ -14,7 +12,7 @@ from proxy.core.events import Event, Kind, NotAnEvent
 from proxy.core.reasons import Plain, Route, Whole
 from proxy.core.recovery import Action, Fact, Fault, Phase
 from proxy.core.refusal import refusal
-from proxy.errors import Answer, Problem, TurnFault
+from proxy.errors import Answer, Problem, Refused, TurnFault
 from proxy.turns.memory import Memory
 from proxy.turns.outcome import End
 from proxy.turns.relay import Relay
@@ -219,11 +217,9 @@ class Turns:
         outcome.sent_bytes += outcome.request_bytes
         try:
             response = await self._http.open(turn.origin)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except Refused as refused:
             outcome.end = End.ERROR
-            silent = isinstance(error, aiohttp.SocketTimeoutError)
-            problem = Problem.SILENCE if silent else Problem.UNREACHABLE
-            await self._answer(turn, sink, problem.answer(type(error).__name__))
+            await self._answer(turn, sink, refused.problem.answer(refused.detail))
             return
         outcome.status, outcome.end = response.status, End.PASSED
         await sink.forward(response, outcome)

@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.config import Timeouts
+from proxy.errors import Problem, Refused
 from proxy.upstream.address import Address
 
 # Headers that belong to one hop (RFC 9110, 7.6.1), and what this hop settles by itself.
@@ -73,13 +74,22 @@ class PlainHttp:
         )
 
     async def open(self, request: HttpRequest) -> aiohttp.ClientResponse:
-        """Send the request on; the response is ready to be read. Raises aiohttp.ClientError, TimeoutError."""
+        """Send the request on; the response is ready to be read.
+
+        Raises:
+            Refused: SILENCE or UNREACHABLE; Openline has to answer in the upstream's place.
+        """
         headers = _spelt_alike([*end_to_end(request.headers), ("Via", self._marker)])
         # From memory in pieces: a large body in one write would hold up all other turns.
         data = io.BytesIO(request.body) if isinstance(request.body, bytes) else request.body
-        return await self._session.request(
-            request.method, self._url(request.raw_path), headers=headers, data=data, allow_redirects=False
-        )
+        try:
+            return await self._session.request(
+                request.method, self._url(request.raw_path), headers=headers, data=data, allow_redirects=False
+            )
+        except aiohttp.SocketTimeoutError as error:
+            raise Refused(Problem.SILENCE) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Refused(Problem.UNREACHABLE, type(error).__name__) from error
 
     async def close(self) -> None:
         """Close the connections."""

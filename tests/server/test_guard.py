@@ -4,8 +4,8 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from proxy.config import Settings
-from proxy.errors import Problem
-from proxy.server.guard import Guard, Refused
+from proxy.errors import Problem, Refused
+from proxy.server.guard import Guard
 
 MARKER = "1.1 openline-abc"
 SETTINGS = Settings(

@@ -5,10 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from proxy.config import Timeouts
+from proxy.errors import Problem, Refused
 from proxy.upstream.address import Address
 from proxy.upstream.http import HttpRequest, PlainHttp, end_to_end
 from tests.server.wire import Line, request_head, scripted
@@ -189,7 +189,7 @@ async def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_silent_upstream_is_given_up() -> None:
-    """An upstream that accepts and then says nothing ends in a TimeoutError after timeouts.silence_seconds."""
+    """An upstream that accepts and then says nothing is given up after timeouts.silence_seconds: the caller is told of the silence."""
     came = asyncio.Event()
 
     async def hang(line: Line) -> None:
@@ -198,16 +198,19 @@ async def test_a_silent_upstream_is_given_up() -> None:
         await line.reader.read()
 
     async with scripted(hang) as base, plain(base, Timeouts(silence_seconds=0.05)) as http:
-        with pytest.raises(aiohttp.SocketTimeoutError):
+        with pytest.raises(Refused) as refused:
             await sent(http, "/v1/a")
+        assert refused.value.problem is Problem.SILENCE
         assert came.is_set()
 
 
-async def test_nobody_there_is_a_client_error() -> None:
-    """A refused connection raises aiohttp.ClientError, which callers of this module expect."""
+async def test_nobody_there_is_unreachable() -> None:
+    """A refused connection is Openline's to answer, with the name of what went wrong and nothing more."""
     async with plain("http://127.0.0.1:9/v1") as http:
-        with pytest.raises(aiohttp.ClientError):
+        with pytest.raises(Refused) as refused:
             await sent(http, "/v1/a")
+        assert refused.value.problem is Problem.UNREACHABLE
+        assert refused.value.detail == "ClientConnectorError"
 
 
 def test_headers_of_one_hop_and_our_own_stay_here() -> None:
