@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from proxy.core.events import TERMINAL, Event, Kind, NotAnEvent
+from proxy.core.events import TERMINAL, Event, Kind, NotAnEvent, loosely
 from proxy.core.forms import CLIENT_SIDE, forms, item_id, kind
 from proxy.core.meaning import Object, Rules
 from proxy.core.reasons import Whole
@@ -86,6 +86,8 @@ class Answer:
     begun: Event | None = None
     ended: Event | None = None
     muddled: bool = False
+    unread: bool = False
+    """Whether an item came that could not be read: then the stream does not make up for a final output that is empty."""
 
     def see(self, event: Event) -> None:
         """Take in an event that says what the answer is; others do not matter."""
@@ -101,7 +103,7 @@ class Answer:
             item = msgspec.json.decode(event.frame, type=_Item)
         except _ODD:
             # The caller may know what to do with it; to continue from it would be a guess.
-            self.muddled = True
+            self.muddled = self.unread = True
             return
         if event.kind is Kind.ITEM_ADDED:
             self.muddled |= item.output_index in self.added
@@ -196,11 +198,25 @@ class Answer:
             field = object_fields(frame)["response"]
             text = frame[field.start : field.end]
             output = object_fields(text).get("output")
-            if output is None or not self.done or not _hollow(text, Span(output.start, output.end)):
+            if output is None or not _hollow(text, Span(output.start, output.end)):
                 return text
-        except (NotJson, KeyError) as error:
+        except KeyError as error:
             raise NotAnEvent(f"{self.ended.type} without a response") from error
+        except NotJson:
+            return self._rewritten(frame)
+        if self.unread:
+            raise NotAnEvent("an item could not be read, and the response ends without its output")
+        if not self.done:
+            return text
         return splice(text, [(output.start, output.end, b"[" + b",".join(self.items) + b"]")])
+
+    @staticmethod
+    def _rewritten(frame: bytes) -> bytes:
+        """The response of a frame that the strict parser does not take: written anew."""
+        response = loosely(frame).get("response")
+        if not isinstance(response, dict) or not response.get("output"):
+            raise NotAnEvent("the response cannot be read")
+        return json.dumps(response, separators=(",", ":")).encode()
 
 
 def _hollow(text: bytes, place: Span) -> bool:

@@ -79,7 +79,7 @@ def sse(event: Event) -> bytes:
     frame = event.frame
     if b"\n" in frame or b"\r" in frame:
         frame = frame.replace(b"\r", b" ").replace(b"\n", b" ")
-    name = event.type.encode()
+    name = event.type.encode(errors="replace")
     if b"\n" in name or b"\r" in name:
         return b"data: " + frame + b"\n\n"
     return b"event: " + name + b"\ndata: " + frame + b"\n\n"
@@ -107,7 +107,7 @@ def restored(event: Event) -> Event:
 
 def _without_parent(frame: bytes) -> bytes:
     """The same where bytes cannot be told apart (a key twice, half of a surrogate pair): written anew."""
-    read = _loosely(frame)
+    read = loosely(frame)
     response = read.get("response")
     if isinstance(response, dict) and "previous_response_id" in response:
         response["previous_response_id"] = None
@@ -118,11 +118,11 @@ def _member(frame: bytes, name: str) -> object:
     try:
         labels = _labels.decode(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _loosely(frame).get(name)
+        return loosely(frame).get(name)
     return labels.type if name == "type" else labels.stream_id
 
 
-def _loosely(frame: bytes) -> dict[str, object]:
+def loosely(frame: bytes) -> dict[str, object]:
     """Read what the strict parser does not: some gateways cut a text within a surrogate pair. Raises NotAnEvent."""
     try:
         read = json.loads(frame)
@@ -155,8 +155,8 @@ def unnamed(event: Event, name: str) -> Event:
     try:
         fields = object_fields(frame)
     except NotJson:
-        read = _loosely(frame)
-        del read["stream_id"]
+        read = loosely(frame)
+        read.pop("stream_id", None)
         return event._replace(frame=json.dumps(read, separators=(",", ":")).encode())
     kept_fields = [frame[key:end] for name, (key, _, end) in fields.items() if name != "stream_id"]
     return event._replace(frame=b"{" + b",".join(kept_fields) + b"}")

@@ -245,7 +245,8 @@ class Lanes:
             self.proven |= name is not None
             return lane
         error = event.kind is Kind.ERROR
-        at_work = [lane for lane in self._lanes.values() if lane.in_flight]
+        # On a lane that was given up the upstream may still be at work, for ever as far as can be known.
+        at_work = [lane for lane in self._lanes.values() if lane.in_flight or lane.state is State.QUARANTINED]
         if name is not None or len(at_work) != 1 or (self.proven and not error):
             raise OutOfPlace(f"{event.type} of no known turn")
         if not self.proven and not error:

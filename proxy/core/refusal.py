@@ -1,5 +1,6 @@
 """A refusal: an upstream `error` frame in any of its shapes, and what plain HTTP would have made of it."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class Refusal:
 
     def minds(self, response_id: str) -> bool:
         """Whether the error is about the response that a delta named: the caller, who named none, caused none."""
-        return self.not_found or (bool(response_id) and response_id in self.message)
+        return self.not_found or self.param == "previous_response_id" or response_id in self.message
 
     @property
     def connection_limit(self) -> bool:
@@ -123,6 +124,7 @@ class Refusal:
 
 def refusal(frame: bytes) -> Refusal:
     """Read an `error` frame. Whatever is missing of status, headers or the wrapping object is filled in."""
+    frame = _readable(frame)
     try:
         outer = msgspec.json.decode(frame, type=_Frame)
     except _ODD:
@@ -146,6 +148,18 @@ def refusal(frame: bytes) -> Refusal:
 
 def _is_failure(status: object) -> TypeGuard[int]:
     return isinstance(status, int) and 400 <= status <= 599
+
+
+def _readable(frame: bytes) -> bytes:
+    """The frame, its halves of surrogate pairs replaced where it quotes a text that was cut within one."""
+    try:
+        msgspec.json.decode(frame)
+    except _ODD:
+        try:
+            return json.dumps(json.loads(frame), ensure_ascii=False).encode("utf-8", "replace")
+        except _ODD:
+            return frame
+    return frame
 
 
 def _read(raw: bytes) -> _Error:

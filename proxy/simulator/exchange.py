@@ -1,6 +1,7 @@
 """Exchange: one `POST /v1/responses` over HTTP, answered as an SSE stream or as JSON."""
 
 import secrets
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -41,7 +42,8 @@ async def create(host: Host, request: web.BaseRequest, headers: Headers, raw: by
     )
     host.journal.add(entry)
     sink = _Stream(request) if body.get("stream") is True else _Whole(request, background=bool(body.get("background")))
-    await Turn(host, entry, None, sink).run()
+    with suppress(ConnectionError):  # the caller hung up: the journal says `cut`
+        await Turn(host, entry, None, sink).run()
     return await sink.answer()
 
 

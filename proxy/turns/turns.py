@@ -99,7 +99,7 @@ class Turns:
         """The create, and the question that an unknown host is asked ahead of it, once a connection."""
         if isinstance(turn.continuation, Delta):
             return turn.request.frame(turn.continuation.head.response_id, turn.continuation.skip, lease.named), None
-        ask = self._host.must_be_asked and not lease.asked and turn.outcome.replays == 0
+        ask = self._host.must_be_asked and not lease.asked and not turn.moved
         return turn.request.frame(lane=lease.named), _probe(turn, lease) if ask else None
 
     async def _first_events(self, lease: Lease) -> list[Event]:

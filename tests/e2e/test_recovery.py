@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from proxy.config import Pool, Settings, Upstream
@@ -40,14 +41,43 @@ async def test_a_host_that_got_websocket_mode_is_found_out(*, stream: bool) -> N
 
 
 @both
-@pytest.mark.parametrize("status", [401, 403, 429])
-async def test_a_refusal_of_the_caller_reaches_the_caller(status: int, *, stream: bool) -> None:
-    """Status, error and Retry-After of a refused upgrade are the caller's answer; the next turn is not affected."""
-    fault = Fault("refuse", "upgrade", status=status, code="no_way", message="Not now.", headers={"retry-after": "7"})
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_forbidden_upgrade_is_asked_over_http(status: int, *, stream: bool) -> None:
+    """A middlebox may forbid upgrades alone: plain HTTP answers, and after some of them nothing is dialled any more."""
+    settings = Settings(upstream=VERIFIED, pool=Pool(breaker_failures=2))
+    async with stack(settings=settings) as running:
+        running.sim.faults.add(Fault("refuse", "upgrade", status=status, times=9))
+        talk, _ = await goes_on(running, chat(stream=stream), "http", "upgrade_refused")
+        talk, _ = await goes_on(running, talk, "http", "upgrade_refused")
+        await goes_on(running, talk, "http", "breaker_open")
+        assert len(running.sim.handshakes) == 2
+
+
+@both
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_wrong_key_gets_the_apis_own_answer(status: int, *, stream: bool) -> None:
+    """Where the key itself is refused, the caller gets what plain HTTP answers, headers and all."""
+    no = {"status": status, "code": "no_way", "message": "Not with this key.", "headers": {"retry-after": "7"}}
+    async with stack(settings=Settings(upstream=VERIFIED)) as running:
+        replies = []
+        for base in (running.base, running.direct):
+            running.sim.faults.add(Fault("refuse", "upgrade", status=status))
+            running.sim.faults.add(msgspec.convert({"what": "error", "transport": "http", **no}, Fault))
+            replies.append(await running.ask(chat(stream=stream).body, base=base))
+            running.sim.faults.clear()
+        proxied, direct = replies
+        assert (proxied.status, proxied.error) == (direct.status, direct.error)
+        assert (proxied.status, proxied.headers["retry-after"], proxied.reason) == (status, "7", "upgrade_refused")
+
+
+@both
+async def test_a_refusal_of_the_caller_reaches_the_caller(*, stream: bool) -> None:
+    """Status, error and Retry-After of a 429 on the upgrade are the caller's answer; the next turn is not affected."""
+    fault = Fault("refuse", "upgrade", status=429, code="no_way", message="Not now.", headers={"retry-after": "7"})
     async with stack(settings=Settings(upstream=VERIFIED)) as running:
         running.sim.faults.add(fault)
         reply = await running.ask(chat(stream=stream).body)
-        assert (reply.status, reply.headers["retry-after"]) == (status, "7")
+        assert (reply.status, reply.headers["retry-after"]) == (429, "7")
         assert (reply.error["code"], reply.error["message"]) == ("no_way", "Not now.")
         await running.outcome()
         await goes_on(running, await begun(running, chat(stream=stream)))

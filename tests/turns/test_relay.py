@@ -131,18 +131,25 @@ async def test_an_error_in_mid_stream_after_batches(rig: Rig) -> None:
 
 @pytest.mark.parametrize(
     "frame",
-    [
-        b'{"type":"response.completed","response":',
-        b'{"type":"response.output_item.added"}',
-        b'{"type":"response.output_item.done","output_index":"x"}',
-    ],
+    [b'{"type":"response.output_item.added"}', b'{"type":"response.output_item.done","output_index":"x"}'],
 )
-async def test_an_event_that_is_not_what_it_says(rig: Rig, frame: bytes) -> None:
-    """A frame that cannot be read where it must be is garbage."""
-    await rig.line.send(created(), frame)
+async def test_an_odd_item_event_passes(rig: Rig, frame: bytes) -> None:
+    """An item event that Openline cannot read goes to the caller as it came, who may know what to do with it."""
+    sink = Recorder()
+    await rig.line.send(created(), frame, *said()[1:])
+    await soon(rig.run(sink))
+    assert sink.events[1].frame == frame
+    assert sink.types[-1] == "response.completed"
+
+
+async def test_an_end_that_is_not_what_it_says(rig: Rig) -> None:
+    """A terminal event that cannot be read is garbage, and never the end."""
+    sink = Recorder()
+    await rig.line.send(created(), b'{"type":"response.completed","response":')
     with pytest.raises(TurnFault) as caught:
-        await soon(rig.run(Recorder()))
+        await soon(rig.run(sink))
     assert caught.value.fault is Fault.GARBAGE
+    assert "on_end" not in sink.calls
 
 
 async def test_silence_is_bridged_and_then_ended(rig: Rig) -> None:

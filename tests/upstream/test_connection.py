@@ -547,7 +547,12 @@ async def test_a_line_lost_while_in_doubt(rig: Rig) -> None:
 
 async def test_a_line_in_use_is_not_doubted(rig: Rig) -> None:
     """Within doubtful_after_seconds of the last event no ping is sent."""
-    connection, _ = await rig.open()
+    connection, line = await rig.open()
+    lease = await send(connection)
+    await line.send(*said())
+    await types(lease, 4)
+    await over(named("doubtful line"))
+    connection.release(lease)
     await send(connection)
     with pytest.raises(LookupError):
         named("doubtful line")
@@ -723,11 +728,11 @@ async def test_a_stray_event_on_an_idle_lane_costs_that_lane(rig: Rig) -> None:
 
 
 async def test_an_event_of_an_unknown_lane_closes_the_line(rig: Rig) -> None:
-    """Where the lane cannot be told, nothing on the connection can be trusted."""
+    """Where the lane cannot be told, nothing on the connection can be trusted: its turns have lost their line."""
     _, line, one, two = await two_lanes(rig)
     await line.send(created("who", stream_id="l99"))
     for lease in (one, two):
-        assert (await lost(lease)).fault is Fault.GARBAGE
+        assert (await lost(lease)).fault is Fault.LINE_LOST
     await line.closed()
 
 

@@ -105,16 +105,24 @@ async def test_no_websocket_mode(peer: Peer, status: int) -> None:
     assert (await fault_of(peer.base)).fault is Fault.NO_WEBSOCKET
 
 
-@pytest.mark.parametrize("status", [401, 403, 429])
-async def test_an_answer_for_the_caller(peer: Peer, status: int) -> None:
+@pytest.mark.parametrize("status", [401, 403])
+async def test_an_upgrade_that_is_forbidden(peer: Peer, status: int) -> None:
+    """Whether the key or the upgrade is minded only plain HTTP can tell: a fault of its own, without an answer."""
+    peer.refusals.append(refusal(status, b"no"))
+    fault = await fault_of(peer.base)
+    assert (fault.fault, fault.answer) == (Fault.UPGRADE_FORBIDDEN, None)
+    assert str(status) in fault.detail
+
+
+async def test_an_answer_for_the_caller(peer: Peer) -> None:
     """The host's answer is kept: status, body and the headers that mean something to the caller, no others."""
     passed = {"retry-after": "7", "x-request-id": "req_1", "content-type": "application/json"}
     headers = {"Retry_After": "7", "X_Request_Id": "req_1", "Content_Type": "application/json", "Set_Cookie": "c=1"}
-    peer.refusals.append(refusal(status, b'{"error":{}}', **headers))
+    peer.refusals.append(refusal(429, b'{"error":{}}', **headers))
     fault = await fault_of(peer.base)
     assert fault.fault is Fault.UPGRADE_REFUSED
     assert fault.answer is not None
-    assert (fault.answer.status, fault.answer.body) == (status, b'{"error":{}}')
+    assert (fault.answer.status, fault.answer.body) == (429, b'{"error":{}}')
     assert fault.answer.headers == passed
 
 

@@ -189,7 +189,7 @@ async def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_silent_upstream_is_given_up() -> None:
-    """An upstream that accepts and then says nothing is given up after timeouts.silence_seconds: the caller is told of the silence."""
+    """An upstream that accepts and says nothing is given up after timeouts.silence_seconds, and called silent."""
     came = asyncio.Event()
 
     async def hang(line: Line) -> None:

@@ -471,7 +471,7 @@ async def test_a_short_age_limit_leaves_most_of_it(peer: Peer) -> None:
 
 
 async def test_the_breaker(peer: Peer) -> None:
-    """After breaker_failures in a row a key dials no more for a while; another key still does; a success closes it."""
+    """After breaker_failures in a row a key dials no more for a while; another key still does; an event resets it."""
     async with Rig(peer, Limits(breaker_failures=2, breaker_seconds=0.05)) as rig:
         peer.refusals.extend(refusal(500) for _ in range(2))
         assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
@@ -481,7 +481,10 @@ async def test_the_breaker(peer: Peer) -> None:
         assert rig.of(await rig.lease("b")).open
         breaker = rig.pool._breakers[rig.key().digest]
         await until(lambda: asyncio.get_running_loop().time() >= breaker.closed_until)
-        assert rig.of(await rig.lease()).open
+        again = await rig.lease()
+        assert rig.key().digest in rig.pool._breakers  # an upgrade alone proves nothing
+        await peer.line()  # that of the other key
+        await rig.turn(again, await peer.line())
         assert rig.key().digest not in rig.pool._breakers
 
 
@@ -498,9 +501,9 @@ async def test_the_breaker_half_opens_for_one_dial(peer: Peer) -> None:
 
 
 async def test_an_answer_is_no_failure_of_the_line(peer: Peer) -> None:
-    """401, 403 and 429 are answers: they open no breaker."""
+    """429 is an answer: it opens no breaker."""
     async with Rig(peer, Limits(breaker_failures=1)) as rig:
-        peer.refusals.extend([refusal(401), refusal(429)])
+        peer.refusals.extend([refusal(429), refusal(429)])
         assert await fault_of(rig.leasing()) is Fault.UPGRADE_REFUSED
         assert await fault_of(rig.leasing()) is Fault.UPGRADE_REFUSED
         assert rig.of(await rig.lease()).open
@@ -532,14 +535,25 @@ async def test_closing_the_pool_closes_every_socket(peer: Peer) -> None:
         assert rig.pool.open_connections == 0
 
 
-async def test_an_answer_resets_the_breaker(peer: Peer) -> None:
-    """Failures count in a row: an answer in between shows that the host can be reached."""
+async def test_only_an_event_resets_the_breaker(peer: Peer) -> None:
+    """A 429 between two failures neither counts nor resets: it shows nothing of what the sockets are worth."""
     async with Rig(peer, Limits(breaker_failures=2)) as rig:
         peer.refusals.extend([refusal(500), refusal(429), refusal(500)])
         assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
         assert await fault_of(rig.leasing()) is Fault.UPGRADE_REFUSED
         assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
-        assert rig.of(await rig.lease()).open
+        assert await fault_of(rig.leasing()) is Fault.BREAKER_OPEN
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_an_upgrade_that_is_forbidden_feeds_the_breaker(peer: Peer, status: int) -> None:
+    """Plain HTTP answers those turns; after breaker_failures of them the key does not dial in vain any more."""
+    async with Rig(peer, Limits(breaker_failures=2)) as rig:
+        peer.refusals.extend(refusal(status) for _ in range(2))
+        assert await fault_of(rig.leasing()) is Fault.UPGRADE_FORBIDDEN
+        assert await fault_of(rig.leasing()) is Fault.UPGRADE_FORBIDDEN
+        assert await fault_of(rig.leasing()) is Fault.BREAKER_OPEN
+        assert len(peer.upgrades) == 2
 
 
 async def test_a_dial_that_ends_after_the_pool_was_closed(peer: Peer) -> None:
