@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from proxy.core.events import TERMINAL, Event, Kind, NotAnEvent, loosely
+from proxy.core.events import TERMINAL, Event, Kind, NotAnEvent, compact, loosely
 from proxy.core.forms import CLIENT_SIDE, forms, item_id, kind
 from proxy.core.meaning import Object, Rules
 from proxy.core.reasons import Whole
@@ -87,7 +87,7 @@ class Answer:
     ended: Event | None = None
     muddled: bool = False
     unread: bool = False
-    """Whether an item came that could not be read: then the stream does not make up for a final output that is empty."""
+    """Whether an item came that could not be read: the stream cannot make up for an empty final output then."""
 
     def see(self, event: Event) -> None:
         """Take in an event that says what the answer is; others do not matter."""
@@ -216,7 +216,7 @@ class Answer:
         response = loosely(frame).get("response")
         if not isinstance(response, dict) or not response.get("output"):
             raise NotAnEvent("the response cannot be read")
-        return json.dumps(response, separators=(",", ":")).encode()
+        return compact(response)
 
 
 def _hollow(text: bytes, place: Span) -> bool:

@@ -111,7 +111,7 @@ def _without_parent(frame: bytes) -> bytes:
     response = read.get("response")
     if isinstance(response, dict) and "previous_response_id" in response:
         response["previous_response_id"] = None
-    return json.dumps(read, separators=(",", ":")).encode()
+    return compact(read)
 
 
 def _member(frame: bytes, name: str) -> object:
@@ -131,6 +131,11 @@ def loosely(frame: bytes) -> dict[str, object]:
     if not isinstance(read, dict):
         raise NotAnEvent("a frame that is no JSON object")
     return read
+
+
+def compact(read: dict[str, object]) -> bytes:
+    """What was read loosely, as JSON that every parser takes."""
+    return json.dumps(read, separators=(",", ":")).encode()
 
 
 def lane_name(frame: bytes) -> str | None:
@@ -157,6 +162,6 @@ def unnamed(event: Event, name: str) -> Event:
     except NotJson:
         read = loosely(frame)
         read.pop("stream_id", None)
-        return event._replace(frame=json.dumps(read, separators=(",", ":")).encode())
+        return event._replace(frame=compact(read))
     kept_fields = [frame[key:end] for name, (key, _, end) in fields.items() if name != "stream_id"]
     return event._replace(frame=b"{" + b",".join(kept_fields) + b"}")
