@@ -83,6 +83,8 @@ class Handler:
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer any request, and report its outcome once, however it ends."""
+        if request.raw_path == _HEALTH:
+            return self._health(request)
         began = time.monotonic()
         timeouts = self._settings.timeouts
         outcome = Outcome(
@@ -116,6 +118,17 @@ class Handler:
             self._report(outcome)
         return call.sink.response
 
+    def _health(self, request: web.Request) -> web.Response:
+        """Who is here, also while draining: `openline run` asks it when the port is taken. No turn, so no outcome."""
+        try:
+            self._guard.check(request)
+        except Refused as refused:
+            answer = refused.problem.answer(refused.detail)
+        else:
+            who = {"name": "openline", "version": __version__, "pid": os.getpid()}
+            answer = Answer(200, msgspec.json.encode(who), {"content-type": "application/json"})
+        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+
     async def drain(self, limit: float) -> None:
         """Take no new requests; wait for the running ones, at most `limit` seconds."""
         self._draining = True
@@ -148,10 +161,7 @@ class Handler:
         path, question, _ = call.request.raw_path.partition("?")
         mode = self._mode(call.request)
         origin = call.origin()
-        if path == _HEALTH:
-            call.outcome.status = 200
-            await call.sink.answer(_health(), call.outcome)
-        elif path != _RESPONSES or call.request.method != "POST":
+        if path != _RESPONSES or call.request.method != "POST":
             await self._pass(call, origin, Passed.OTHER_PATH)
         elif question:
             await self._pass(call, origin, Passed.QUERY)
@@ -217,9 +227,3 @@ class Handler:
             raise
         finally:
             outcome.sent_bytes = upload.size
-
-
-def _health() -> Answer:
-    """Who is here: `openline run` asks it when the port is taken."""
-    body = msgspec.json.encode({"name": "openline", "version": __version__, "pid": os.getpid()})
-    return Answer(200, body, {"content-type": "application/json"})

@@ -7,11 +7,13 @@ import pytest
 
 from proxy.core.recovery import RULES, Action, Fact, Fault, NoRule, Phase, Rule, decide
 
-U, W, S = Phase.UNSENT, Phase.WRITTEN, Phase.STREAMING
+U, W, S = PHASES = tuple(Phase)
+AGAIN = {Action.REDIAL, Action.REPLAY_HERE, Action.REPLAY_ELSEWHERE}
 
 # What can occur, and why: a fault outside its phases would be a mistake in the code that raises it.
 OCCURS: dict[Fault, set[Phase]] = {
     Fault.NO_WEBSOCKET: {U},  # the dial comes before the create
+    Fault.UPGRADE_FORBIDDEN: {U},
     Fault.UPGRADE_REFUSED: {U},
     Fault.DIAL_FAILED: {U},
     Fault.BREAKER_OPEN: {U},
@@ -96,7 +98,10 @@ def test_no_rule_stands_twice() -> None:
 # The rows of design.md's table: what happened, in which phase, with which facts, and what is done.
 DESIGN: list[tuple[str, Fault, Phase, set[Fact], Action]] = [
     ("no WebSocket mode here: HTTP", Fault.NO_WEBSOCKET, U, set(), Action.HTTP),
-    ("upgrade refused: the caller gets it", Fault.UPGRADE_REFUSED, U, set(), Action.ANSWER),
+    # Otherwise than in design.md: a middlebox may refuse upgrades alone, and plain HTTP tells what the host minds.
+    ("upgrade forbidden: HTTP", Fault.UPGRADE_FORBIDDEN, U, set(), Action.HTTP),
+    ("forbidden after a redial: the same", Fault.UPGRADE_FORBIDDEN, U, {Fact.REDIALLED}, Action.HTTP),
+    ("too many upgrades: the caller gets it", Fault.UPGRADE_REFUSED, U, set(), Action.ANSWER),
     ("refused again after a redial: the same", Fault.UPGRADE_REFUSED, U, {Fact.REDIALLED}, Action.ANSWER),
     ("dial failure: one more dial", Fault.DIAL_FAILED, U, set(), Action.REDIAL),
     ("then HTTP for this turn", Fault.DIAL_FAILED, U, {Fact.REDIALLED}, Action.HTTP),
@@ -115,7 +120,9 @@ DESIGN: list[tuple[str, Fault, Phase, set[Fact], Action]] = [
     ("lost before the write: elsewhere", Fault.LINE_LOST, U, set(), Action.REPLAY_ELSEWHERE),
     ("even where tools act: nothing ran", Fault.LINE_LOST, U, {Fact.ACTS}, Action.REPLAY_ELSEWHERE),
     ("even with replay = unsent: it is unsent", Fault.LINE_LOST, U, {Fact.UNSENT_ONLY}, Action.REPLAY_ELSEWHERE),
-    ("lost before the write of a replay: HTTP", Fault.LINE_LOST, U, {Fact.REPLAYED}, Action.HTTP),
+    ("lost before the write once more: HTTP", Fault.LINE_LOST, U, {Fact.MOVED}, Action.HTTP),
+    ("a replay on the same line counts as no move", Fault.LINE_LOST, U, {Fact.REPLAYED}, Action.REPLAY_ELSEWHERE),
+    ("after a move it may still be sent again", Fault.LINE_LOST, W, {Fact.MOVED}, Action.REPLAY_ELSEWHERE),
     ("lost before any event: once more in full", Fault.LINE_LOST, W, set(), Action.REPLAY_ELSEWHERE),
     ("also where it is to be stored", Fault.LINE_LOST, W, {Fact.STORED}, Action.REPLAY_ELSEWHERE),
     ("only once", Fault.LINE_LOST, W, {Fact.REPLAYED}, Action.BAD_GATEWAY),
@@ -139,7 +146,7 @@ DESIGN: list[tuple[str, Fault, Phase, set[Fact], Action]] = [
     ("garbage after events, streaming: cut", Fault.GARBAGE, S, set(), Action.CUT),
     ("or response.failed first, as for silence", Fault.GARBAGE, S, {Fact.SAY_FAILED}, Action.SAY_FAILED),
     ("garbage before the write: elsewhere", Fault.GARBAGE, U, set(), Action.REPLAY_ELSEWHERE),
-    ("garbage before the write of a replay: HTTP", Fault.GARBAGE, U, {Fact.REPLAYED}, Action.HTTP),
+    ("garbage before the write once more: HTTP", Fault.GARBAGE, U, {Fact.MOVED}, Action.HTTP),
     ("too large after events, JSON: 502", Fault.OVERSIZE, S, {Fact.JSON}, Action.BAD_GATEWAY),
     ("too large after events, streaming: cut", Fault.OVERSIZE, S, set(), Action.CUT),
     ("or response.failed first, as for garbage", Fault.OVERSIZE, S, {Fact.SAY_FAILED}, Action.SAY_FAILED),
@@ -170,15 +177,42 @@ def test_a_turn_that_may_have_run_is_never_repeated_where_it_acts() -> None:
                     assert decide(fault, phase, holding) not in again
 
 
-def test_no_fault_is_replayed_for_ever() -> None:
-    """A turn that was replayed already ends, one way or another: no action of a second fault replays it again."""
-    for fault, phases in OCCURS.items():
-        for phase in phases:
-            for holding in facts():
-                if Fact.REPLAYED in holding:
-                    assert decide(fault, phase, holding) is not Action.REPLAY_ELSEWHERE
-                if Fact.REDIALLED in holding:
-                    assert decide(fault, phase, holding) is not Action.REDIAL
+def courses(facts_of_turn: frozenset[Fact]) -> Iterator[list[Action]]:
+    """Every course that a turn can take while one fault follows another, until something ends it.
+
+    The facts change as the turn goes on: what it did already is what the table is asked with next. A course that
+    comes back to the phase and the facts of before would never end.
+    """
+
+    def go(phase: Phase, holding: frozenset[Fact], taken: list[Action], seen: Set[object]) -> Iterator[list[Action]]:
+        assert (phase, holding) not in seen, taken
+        for fault, phases in OCCURS.items():
+            for now in phases:
+                if PHASES.index(now) < PHASES.index(phase) or (fault is Fault.NOT_FOUND and taken):
+                    continue  # what was written stays so until it is sent anew; only a delta's parent is not found
+                action = decide(fault, now, holding)
+                if action not in AGAIN:
+                    yield [*taken, action]
+                    continue
+                done = {Fact.REDIALLED} if action is Action.REDIAL else set()
+                if action is Action.REPLAY_ELSEWHERE:
+                    done.add(Fact.MOVED)
+                if action is Action.REPLAY_HERE or (action is Action.REPLAY_ELSEWHERE and now is not U):
+                    done.add(Fact.REPLAYED)
+                yield from go(U, holding | done, [*taken, action], {*seen, (phase, holding)})
+
+    yield from go(U, facts_of_turn, [], set())
+
+
+@pytest.mark.parametrize("given", [frozenset(), frozenset({Fact.JSON})], ids=["stream", "json"])
+def test_no_turn_goes_on_for_ever(given: frozenset[Fact]) -> None:
+    """Whatever faults follow one another, each renewed try leaves a mark, and the marks run out: a last one ends it."""
+    longest = max(courses(given), key=len)
+    tries = longest[:-1]
+    assert tries.count(Action.REDIAL) <= 1
+    assert tries.count(Action.REPLAY_HERE) <= 1
+    assert tries.count(Action.REPLAY_ELSEWHERE) <= 2, "once unsent, and once after it was sent"
+    assert len(tries) <= 4
 
 
 def test_nothing_is_ever_sent_again_after_something_was_delivered() -> None:

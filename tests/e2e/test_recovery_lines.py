@@ -11,6 +11,7 @@ from proxy.tasks import Tasks
 from proxy.turns.outcome import End
 from tests.e2e.link import Link
 from tests.e2e.stack import Chat, Stack, begun, chat, goes_on, prompt_of, stack
+from tests.upstream.peer import named, over, until
 
 VERIFIED = Upstream(verifies_ids="yes")
 LONG = "Look things up. [[rounds=3 calls=1]] " + "words " * 1_000
@@ -140,6 +141,24 @@ async def test_a_line_that_died_unseen_is_found_out(lanes: Lanes, *, stream: boo
         talk, outcome = await goes_on(running, talk, "full", "connection_lost")
         assert outcome.replays == 1
         await goes_on(running, talk)
+
+
+@both
+async def test_a_large_create_on_a_slow_uplink_is_not_taken_for_a_dead_line(*, stream: bool) -> None:
+    """The ping goes ahead of the create: its pong is back while most of the create is still on its way."""
+    upstream = Upstream(verifies_ids="yes", compression=False)
+    link, tasks = Link(), Tasks()
+    async with stack(settings=Settings(upstream=upstream, pool=Pool(pong_seconds=0.3)), link=link) as running:
+        link.narrow(100_000)
+        asked = tasks.start(running.ask(chat("words " * 400_000, stream=stream).body), "caller")
+        await until(lambda: any(task.get_name() == "doubtful line" for task in asyncio.all_tasks()))
+        await over(named("doubtful line"))
+        assert not running.creates()
+        link.widen()
+        reply = await asked
+        assert (reply.status, reply.route, reply.cut) == (200, "full", False)
+        assert (await running.outcome()).replays == 0
+        assert len(running.sim.handshakes) == 1
 
 
 @both

@@ -48,9 +48,10 @@ async def test_a_socket_can_be_handed_in() -> None:
         try:
             assert await app.start(sock=sock) == f"http://127.0.0.1:{port}/v1"
             assert (await ask(f"http://127.0.0.1:{port}", "GET", "/healthz")).status == 200
+            assert (await ask(f"http://127.0.0.1:{port}", "GET", "http://no.path/")).status == 400
         finally:
             await app.close()
-    assert [outcome.status for outcome in outcomes] == [200]
+    assert [outcome.status for outcome in outcomes] == [400]
 
 
 async def test_a_taken_port_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

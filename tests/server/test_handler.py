@@ -328,6 +328,50 @@ async def test_other_paths_and_queries_pass_through(method: str, target: str, re
     assert rig.sim.handshakes == type(rig.sim.handshakes)()
 
 
+CREDENTIALS = (
+    "Cookie",
+    "x-api-key",
+    "X-Auth-Token",
+    "x-goog-api-key",
+    "Ocp-Apim-Subscription-Key",
+    "CF-Access-Client-Id",
+    "CF-Access-Client-Secret",
+    "X-Credential",
+)
+
+
+@pytest.mark.parametrize("header", CREDENTIALS)
+async def test_an_unlisted_credential_goes_over_http(header: str) -> None:
+    """A cookie, or what looks like a credential, may tell callers apart: no socket is shared, and the host gets it."""
+    async with rigged() as rig:
+        for user in ("alice", "bob"):
+            response = await rig.create(HELLO, [KEY, (header, user)])
+            assert response.header("x-openline-route") == "http"
+            assert response.header("x-openline-reason") == Plain.SEMANTIC_HEADER.value
+            assert dict(rig.sim.journal[-1].headers)[header] == user
+        assert not rig.sim.handshakes
+
+
+@pytest.mark.parametrize("header", CREDENTIALS)
+async def test_a_listed_credential_parts_the_pools(header: str) -> None:
+    """What upstream.identity_headers names goes on the upgrade; another value is another socket, and never a delta."""
+    async with rigged(identity=(header.lower(),)) as rig:
+        items: list[object] = [{"role": "user", "content": "hello"}]
+        for user in ("alice", "bob"):
+            response = await rig.create({**HELLO, "input": items}, [KEY, (header, user)])
+            assert response.header("x-openline-route") == "full"
+            items += [*msgspec.convert(response.json()["output"], list[object]), {"role": "user", "content": "more"}]
+        seen = [{name.lower(): value for name, value in one.headers}[header.lower()] for one in rig.sim.handshakes]
+        assert seen == ["alice", "bob"]
+
+
+@pytest.mark.parametrize("header", ["x-tokenizer", "x-keynote", "x-secretary", "max-tokens", "traceparent", "accept"])
+async def test_what_only_sounds_alike_is_no_credential(header: str, rig: Rig) -> None:
+    """A header that merely holds such a word keeps nobody from the socket."""
+    response = await rig.create(HELLO, [KEY, (header, "1")])
+    assert response.header("x-openline-route") == "full"
+
+
 @pytest.mark.parametrize("header", ["Idempotency-Key", "idempotency-key", "X-Semantic"])
 async def test_semantic_headers_go_over_http(header: str) -> None:
     """Idempotency-Key, and what upstream.semantic_headers lists, cannot be said on a socket: that turn uses HTTP."""
@@ -482,7 +526,14 @@ async def test_health_says_who_is_here(rig: Rig) -> None:
             head = await line.response("HEAD")
             assert (head.status, head.header("content-length")) == (200, str(len(response.body)))
     assert not rig.sim.requests
-    assert (await rig.outcome()).status == 200
+    assert rig.outcomes.empty()
+
+
+async def test_health_is_told_while_draining_and_to_nobody_foreign(rig: Rig) -> None:
+    """Who holds the port is told to the end, so that the next start can name it; a foreign Host is refused as ever."""
+    await rig.app.drain(0.01)
+    assert (await rig.ask("GET", "/healthz")).json()["name"] == "openline"
+    assert (await rig.ask("GET", "/healthz", [("Host", "evil.example")])).status == 403
 
 
 async def test_a_websocket_caller_is_told_to_use_post(rig: Rig) -> None:

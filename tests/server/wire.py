@@ -172,13 +172,17 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def rigged(
-    behaviour: Behaviour | None = None, upstream: str = "", semantic: tuple[str, ...] = (), **settings: object
+    behaviour: Behaviour | None = None,
+    upstream: str = "",
+    semantic: tuple[str, ...] = (),
+    identity: tuple[str, ...] = (),
+    **settings: object,
 ) -> AsyncIterator[Rig]:
     """Start a simulator and a proxy with these settings; `upstream` stands in for the simulator's URL."""
     sim = Simulator(behaviour or Behaviour())
     base = await sim.start()
     outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
-    target = Upstream(url=upstream or base, semantic_headers=semantic, verifies_ids="yes")
+    target = Upstream(url=upstream or base, semantic_headers=semantic, identity_headers=identity, verifies_ids="yes")
     given = {"listen": "127.0.0.1:0", "upstream": target, **settings}
     app = Openline(Settings(**given), outcomes.put_nowait)  # type: ignore[arg-type] # msgspec has no kwargs type
     try:

@@ -101,11 +101,20 @@ def test_a_host_that_refused_lanes_is_asked_for_none() -> None:
     assert not host().has_lanes
 
 
-def test_a_question_that_twice_ended_the_line_is_asked_no_more() -> None:
-    """Once may be an accident; after the second time the host counts as one that verifies nothing."""
-    one = host()
-    one.asked_in_vain()
-    assert one.must_be_asked
-    one.asked_in_vain()
-    assert not one.must_be_asked
-    assert one.trust.distrust is Whole.HOST_UNVERIFIED
+def test_a_question_that_twice_ended_the_line_is_asked_no_more_for_now() -> None:
+    """Once may be an accident; after the second time the host is asked again when recheck_seconds have passed."""
+    now = 0.0
+    one = Host(Capabilities(verifies_ids=None), recheck_seconds=3.0, clock=lambda: now)
+    for since in (0.0, 10.0):
+        now = since
+        one.asked_in_vain()
+        assert one.must_be_asked
+        one.asked_in_vain()
+        assert not one.must_be_asked
+        assert one.trust.distrust is Whole.HOST_UNVERIFIED
+        now = since + 2.9
+        assert not one.must_be_asked
+        now = since + 3.0
+        assert one.must_be_asked
+    one.asked(Verdict.REFUSED)
+    assert one.trust.verified

@@ -549,9 +549,10 @@ async def test_a_line_in_use_is_not_doubted(rig: Rig) -> None:
     """Within doubtful_after_seconds of the last event no ping is sent."""
     connection, line = await rig.open()
     lease = await send(connection)
+    doubt = named("doubtful line")  # it had brought nothing so far
     await line.send(*said())
     await types(lease, 4)
-    await over(named("doubtful line"))
+    await over(doubt)
     connection.release(lease)
     await send(connection)
     with pytest.raises(LookupError):

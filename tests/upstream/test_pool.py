@@ -22,7 +22,7 @@ from proxy.upstream.connection import Connection
 from proxy.upstream.dial import dialler
 from proxy.upstream.lease import Lease
 from proxy.upstream.pool import Pool
-from tests.upstream.peer import LIMIT, Line, Peer, created, over, refusal, said, soon, until
+from tests.upstream.peer import LIMIT, Line, Peer, created, event, over, refusal, said, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 CREATE = b'{"type":"response.create"}'
@@ -636,3 +636,56 @@ async def test_room_that_appears_by_itself_serves_a_waiter(peer: Peer) -> None:
         await rig.waiting(1)
         await streaming(first, await peer.line(), "resp_1")
         assert (await soon(waiting)).lane.connection == first.lane.connection
+
+
+async def test_a_sweep_leaves_an_answer_that_has_arrived(peer: Peer) -> None:
+    """A busy line whose close frame has come, behind an answer not read yet, is left until its turn has read it."""
+    async with Rig(peer, Limits()) as rig:
+        lease = await rig.lease()
+        line = await peer.line()
+        connection = rig.of(lease)
+        await lease.send(CREATE, None, None)
+        await line.frame()
+        line.deafen()  # it does not see our answer, and so keeps the TCP connection
+        delta = event("response.output_text.delta", delta="x" * 700_000)
+        for frame in (created(), delta, delta, delta, *said()[1:]):
+            line.socket.protocol.send_text(frame)
+        line.socket.protocol.send_close(1001)
+        line.socket.transport.write(b"".join(line.socket.protocol.data_to_send()))
+        await until(lambda: not connection.open)
+        assert connection.fault is None  # the reader waits for the turn to take what it has
+        rig.pool.sweep()
+        kinds: list[str] = []
+        while "response.completed" not in kinds:
+            kinds += [one.type for one in await lease.batch(LIMIT)]
+        assert len(kinds) == 7
+        rig.pool.give_back(lease)
+
+
+async def test_lines_that_fall_together_count_once(peer: Peer) -> None:
+    """One blip that takes three lines before their first event is one failure, not three; a later line is another."""
+    async with Rig(peer, Limits(breaker_failures=2)) as rig:
+        leases = [await rig.lease() for _ in range(3)]
+        for lease in leases:
+            await lease.send(CREATE, None, None)
+            (await peer.line()).abort()
+        await until(lambda: rig.pool.open_connections == 0)
+        assert rig.pool._breakers[rig.key().digest].failures == 1
+        again = await rig.lease()
+        await again.send(CREATE, None, None)
+        (await peer.line()).abort()
+        await until(lambda: rig.pool.open_connections == 0)
+        assert await fault_of(rig.leasing()) is Fault.BREAKER_OPEN
+
+
+async def test_a_line_that_brought_something_is_no_failure(peer: Peer) -> None:
+    """Neither is one that Openline itself closed before anything came."""
+    async with Rig(peer, Limits(breaker_failures=1)) as rig:
+        await rig.turn(await rig.lease(), line := await peer.line())
+        line.abort()
+        await until(lambda: rig.pool.open_connections == 0)
+        given_up = await rig.lease()
+        await given_up.send(CREATE, None, None)
+        rig.pool.give_back(given_up)
+        await until(lambda: rig.pool.open_connections == 0)
+        assert rig.of(await rig.lease()).open
