@@ -97,19 +97,20 @@ class Handler:
             outcome,
         )
         self.running += 1
+        accounted = False
         try:
             await self._serve(call)
+            accounted = True
         except CallerGone:
-            outcome.end = End.HUNG_UP
+            outcome.end, accounted = End.HUNG_UP, True
             call.sink.abort()
         except asyncio.CancelledError:
-            outcome.end = End.CUT if self._drained else End.HUNG_UP
-            raise
-        except Exception:
-            # A fault of ours: the library logs it and answers 500; the record must not say that all went well.
-            outcome.end, outcome.status = End.ERROR, outcome.status or 500
+            outcome.end, accounted = End.CUT if self._drained else End.HUNG_UP, True
             raise
         finally:
+            if not accounted:
+                # A fault of ours: the library logs it and answers 500; the record must not say that all went well.
+                outcome.end, outcome.status = End.ERROR, outcome.status or 500
             outcome.request_bytes = call.upload.size
             outcome.total_seconds = time.monotonic() - began
             self.running -= 1

@@ -456,7 +456,7 @@ def test_an_empty_answer_stays_empty() -> None:
 def test_a_terminal_event_without_a_response_gives_none(response: bytes) -> None:
     """A JSON caller cannot be answered from an end that holds no response, or one that may hold no output."""
     answer = heard(added(0), done(0, CALL), b'{"type":"response.completed"' + response + b"}")
-    with pytest.raises(NotAnEvent, match="without a response|cannot be read"):
+    with pytest.raises(NotAnEvent, match=r"without a response|cannot be read"):
         answer.response()
 
 

@@ -112,6 +112,23 @@ def test_a_conversation_that_only_starts_is_called_so() -> None:
     assert decide(request(USER, USER), chain, store, TRUSTED, forced_full=False) == Full(Whole.FIRST)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"reasoning": {"effort": "low"}},
+        {"include": ["reasoning.encrypted_content"], "reasoning": None},
+        {"instructions": 'Say "assistant" and "call_id"', "metadata": {"assistant": "call_id"}},
+        {"tools": [{"type": "function", "name": "f", "parameters": {"properties": {"call_id": {}}}}]},
+    ],
+)
+def test_what_the_settings_say_was_not_said_by_a_model(settings: dict[str, object]) -> None:
+    """Only the input tells whether a conversation goes on: a `reasoning` setting is in nearly every first turn."""
+    chain = [b"scope", b"1", b"2"]
+    assert decide(request(USER, USER, **settings), chain, heads(), TRUSTED, forced_full=False) == Full(Whole.FIRST)
+    decision = decide(request(USER, SAID, USER, **settings), CHAIN, heads(), TRUSTED, forced_full=False)
+    assert decision == Full(Whole.NO_MATCH)
+
+
 def test_an_empty_input_starts_a_conversation() -> None:
     """No items: nothing to continue with."""
     store = heads(head(b"scope"))
@@ -200,6 +217,12 @@ def test_the_wire_never_trips_on_a_host_that_kept_the_context(tokens: int, was: 
     of_settings = min(tokens, was)
     kept = tokens - of_settings + min(of_settings, now) + added
     assert not context_suspect(head(b"1", tokens=tokens, settings_size=was), Usage(input_tokens=kept), now)
+
+
+@pytest.mark.parametrize(("dropped", "suspect"), [(0, True), (4_000, True), (6_001, False), (20_000, False)])
+def test_reasoning_that_may_be_left_out_is_forgiven(dropped: int, *, suspect: bool) -> None:
+    """With a user's message the reasoning before it goes out of use: so many bytes are at most so many tokens."""
+    assert context_suspect(head(b"1", tokens=10_000), Usage(input_tokens=2_000), 0, dropped) is suspect
 
 
 def test_the_wire_bears_any_number() -> None:

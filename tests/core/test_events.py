@@ -398,7 +398,7 @@ def test_a_lane_is_told_in_a_frame_that_is_read_loosely() -> None:
 @pytest.mark.parametrize(
     ("frame", "bare"),
     [
-        (b'{"type":"a","stream_id":"n","stream_id":"n" }', b'{"type":"a"}'),
+        (b'{"type":"a", "stream_id":"n","stream_id":"n" }', b'{"type":"a"}'),
         (b'{"type":"a", "stream_id":"n","x":1,"x":2 }', b'{"type":"a","x":2}'),
         (b'{"type":"a", "stream_id":"n","delta":"\\ud83d" }', b'{"type":"a","delta":"\\ud83d"}'),
         (b'{"type":"error","error":{"code":"a"},"error":{"code":"b"}}', b'{"type":"error","error":{"code":"b"}}'),

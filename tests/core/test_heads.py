@@ -158,6 +158,31 @@ def test_a_stored_head_is_live_on_any_connection() -> None:
     assert store.find("abc") == Found(head, 1)
 
 
+def test_a_head_on_its_lane_is_better_than_one_that_is_merely_stored() -> None:
+    """The lane that holds it has it in memory, and need not look it up; the order in which they came says nothing."""
+    for held_first in (True, False):
+        store = Store()
+        if held_first:
+            held, _ = store.add("b", name="held"), store.add("b", live=False, stored=True)
+        else:
+            _, held = store.add("b", live=False, stored=True), store.add("b", name="held")
+        assert store.find("abc") == Found(held, 1)
+        lose(held)
+        found = store.find("abc")
+        assert isinstance(found, Found)
+        assert found.head.stored
+
+
+def test_a_stored_head_is_better_than_a_fork() -> None:
+    """It can be continued on any lane, with no other turn in the way."""
+    store = Store()
+    busy = store.add("b", live=False)
+    stored = store.add("b", live=False, stored=True)
+    assert isinstance(busy.place, Spot)
+    busy.place.lending = True
+    assert store.find("abc") == Found(stored, 1, fork=False)
+
+
 def test_a_head_that_is_being_continued_may_be_forked() -> None:
     """While a first child is in flight, a sibling gets the same head, told that it needs a lane of its own."""
     store = Store()
@@ -210,6 +235,35 @@ def test_only_stored_heads_outlive_the_process() -> None:
     assert after.find("acx") is Whole.NO_MATCH
     assert after.heads.item(KEY, "msg_1") == b"meaning"
     assert after.heads.item(KEY, "msg_2") is None
+
+
+def test_a_restored_head_is_one_like_any_other() -> None:
+    """It is kept for the process after this one, gives way to the head of a lane, and is buried when refused."""
+    store = Store()
+    store.heads.restore([StoredHead(b"b", "old", 7, 9)], [StoredItem(KEY, "msg_1", b"meaning")])
+    assert store.heads.stored() == ([StoredHead(b"b", "old", 7, 9)], [StoredItem(KEY, "msg_1", b"meaning")])
+    held = store.add("b", name="new")
+    assert store.find("abc") == Found(held, 1)
+    lose(held)
+    found = store.find("abc")
+    assert isinstance(found, Found)
+    assert found.head.response_id == "old"
+    store.heads.bury(found.head, Whole.NOT_FOUND)
+    assert store.find("abc") is not found
+    assert store.heads.stored()[0] == []
+    store.heads.remember_items(KEY, [("msg_1", b"another")])
+    assert store.heads.item(KEY, "msg_1") is None
+
+
+def test_what_is_restored_is_bounded() -> None:
+    """A large state file fills no more memory than the settings allow."""
+    store = Store(most=3)
+    store.heads.restore(
+        [StoredHead(f"{n}".encode(), "r", 0, 0) for n in range(10)],
+        [StoredItem(KEY, f"{n}", b"meaning") for n in range(10)],
+    )
+    heads, items = store.heads.stored()
+    assert (len(heads), len(items)) == (3, 3)
 
 
 def test_a_restored_head_is_on_no_connection() -> None:

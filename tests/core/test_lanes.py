@@ -415,7 +415,7 @@ def test_at_most_sixteen_turns_are_in_flight() -> None:
 
 
 def test_a_connection_names_at_most_thirty_two_lanes() -> None:
-    """When all names hold a conversation, one has to be given up: that which began first."""
+    """When all names hold a conversation, one has to be given up: the one used longest ago."""
     lanes = proven()
     while lanes.spare():
         finish(lanes, begin(lanes))
@@ -486,6 +486,52 @@ def test_an_unnamed_error_belongs_to_the_only_turn() -> None:
     assert lanes.named
     with pytest.raises(OutOfPlace):
         lanes.of(DELTA)
+
+
+def test_an_unnamed_error_is_nobodys_where_it_may_be_anothers() -> None:
+    """One turn streams, one is awaited, one drains: an error text may quote a request, so in doubt nobody gets it."""
+    for phase in (State.AWAITED, State.STREAMING, State.DRAINING):
+        lanes = proven()
+        one, other = begin(lanes), begin(lanes)
+        if phase is State.STREAMING:
+            one.take(on(one))
+        if phase is State.DRAINING:
+            one.abandon()
+        assert one.state is phase
+        with pytest.raises(OutOfPlace, match="error of no known turn"):
+            lanes.of(ERROR)
+        finish(lanes, other) if phase is not State.DRAINING else other.take(on(other, "response.completed"))
+        assert lanes.of(ERROR) is one
+
+
+def test_an_unnamed_error_of_an_abandoned_turn_is_dropped() -> None:
+    """Its caller is gone, and the error is no other's."""
+    lanes = proven()
+    lane = begin(lanes)
+    lane.abandon()
+    assert lanes.of(ERROR).take(ERROR) is NOBODY
+    assert lane.idle
+
+
+def test_an_unnamed_error_may_be_that_of_a_quarantined_lane() -> None:
+    """The upstream may still be at work on what was given up: its error is no other caller's."""
+    lanes = proven()
+    lost, other = begin(lanes), begin(lanes)
+    lost.abandon()
+    lost.distrust()
+    with pytest.raises(OutOfPlace):
+        lanes.of(ERROR)
+    finish(lanes, other)
+    assert lanes.of(ERROR).take(ERROR) is NOBODY
+
+
+def test_a_leased_lane_is_not_at_work() -> None:
+    """Before its create is written no error can be its."""
+    lanes = proven()
+    lane, waiting = begin(lanes), lanes.spare()
+    assert waiting
+    lanes.lease(waiting)
+    assert lanes.of(ERROR) is lane
 
 
 def test_an_error_proves_nothing_of_lanes() -> None:
@@ -599,6 +645,23 @@ def test_a_fork_needs_room_and_a_lane_of_its_own() -> None:
     while lanes.room:
         begin(lanes)
     assert not place.lends(parent)
+
+
+def test_the_lane_used_longest_ago_is_given_up_first() -> None:
+    """A conversation that goes on is not the victim because it began first."""
+    lanes = proven()
+    first = next(iter(lanes))
+    second, third = begin(lanes), begin(lanes)
+    finish(lanes, third)
+    finish(lanes, second)
+    assert lanes.oldest() is first
+    for used, left in ((first, second), (second, third), (third, first), (second, first)):
+        lanes.lease(used)
+        used.create(TURN)
+        used.leased = False
+        finish(lanes, used)
+        assert lanes.oldest() is left
+    assert len(list(lanes)) == 3
 
 
 def test_a_lane_that_a_turn_has_is_not_given_up() -> None:

@@ -353,11 +353,7 @@ def test_an_unknown_response_is_recognised(fields: dict[str, object]) -> None:
         {"message": "Not found"},
         {"code": "not_found", "message": "Not found"},
         {"code": "model_not_found", "message": "The model 'previous response' was not found"},
-        {
-            "code": "model_not_found",
-            "message": "Previous response with id 'x' not found",
-            "param": "previous_response_id",
-        },
+        {"code": "model_not_found", "message": "x", "param": "previous_response_id"},
         {"message": "The model `gpt-x` does not exist or was not found.", "param": "model"},
         {"message": "Item with id 'rs_1' not found.", "param": "input"},
         {"message": "File file_1 named by the previous response was not found."},
@@ -368,14 +364,77 @@ def test_an_unknown_response_is_recognised(fields: dict[str, object]) -> None:
         {"message": "Unsupported parameter: 'previous_response_id'", "param": "previous_response_id"},
         {"message": "previous_response_id is not supported here", "param": "previous_response_id"},
         {"code": "unsupported_parameter", "param": "previous_response_id"},
-        {"code": "rate_limit_exceeded", "message": LOST},
+        {"code": "invalid_value", "message": "Invalid 'previous_response_id'.", "param": "previous_response_id"},
+        {"code": "rate_limit_exceeded", "message": "The previous response used up the limit"},
         {"code": "insufficient_quota", "param": "previous_response_id"},
+        {"code": "invalid_request_error", "message": "Response resp_1 does not exist"},
     ],
 )
 def test_another_error_is_not_taken_for_an_unknown_response(fields: dict[str, object]) -> None:
     """Another thing that is missing, or another complaint, is the caller's to see."""
     assert not error(**fields).not_found
     assert not refusal(msgspec.json.encode({"type": "error", "status": 404, "error": fields})).not_found
+
+
+@pytest.mark.parametrize(
+    "code", ["invalid_previous_response_id", "invalid_request_error", "model_not_found", "rate_limit_exceeded", "404"]
+)
+def test_a_message_that_says_so_counts_whatever_the_code(code: str) -> None:
+    """Servers write their own words into `code`; that the previous response was not found is said plainly enough."""
+    assert error(code=code, message=LOST).not_found
+    assert error(code=code, message="Previous response with id 'x' not found", param="previous_response_id").not_found
+    assert error(code=code, message=LOST, param="input").not_found
+
+
+OURS = "resp_0123abcd"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"code": "previous_response_not_found"},
+        {"message": LOST},
+        {"code": "invalid_request_error", "message": f"Response {OURS} does not exist"},
+        {"code": "invalid_value", "message": f"'{OURS}' is expired", "param": "input"},
+        {"message": f"{OURS}: gone"},
+        {"code": "invalid_value", "message": "Invalid 'previous_response_id'.", "param": "previous_response_id"},
+        {"code": "unsupported_parameter", "param": "previous_response_id"},
+        {"message": "Unsupported parameter: 'previous_response_id'", "param": "previous_response_id"},
+    ],
+)
+def test_an_error_about_the_response_that_we_named_is_ours(fields: dict[str, object]) -> None:
+    """The caller named no response: an error that names ours, or the field that we added, is never for him."""
+    assert error(**fields).minds(OURS)
+    assert refusal(msgspec.json.encode({"type": "error", "status": 400, **fields})).minds(OURS)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"code": "rate_limit_exceeded", "message": "Slow down"},
+        {"code": "context_length_exceeded", "message": "Too long", "param": "input"},
+        {"code": "invalid_value", "message": "Response resp_9 of input[3] does not exist", "param": "input[3].id"},
+        {"code": OURS, "message": "x", "param": None},
+        {"message": "Invalid tools", "param": "tools[0].parameters.properties.previous_response_id"},
+    ],
+)
+def test_an_error_about_anything_else_is_the_callers(fields: dict[str, object]) -> None:
+    """What plain HTTP would have answered too reaches the caller, and is not tried again."""
+    assert not error(**fields).minds(OURS)
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00", "a \\udbff b"])
+def test_an_error_that_quotes_half_a_surrogate_pair_is_read(half: str) -> None:
+    """Its status, code and headers count as ever; the half is shown as a question mark."""
+    said = refusal(
+        f'{{"type":"error","status":429,"headers":{{"retry-after":"7"}},"error":'
+        f'{{"code":"rate_limit_exceeded","message":"On: {half}"}}}}'.encode()
+    )
+    assert (said.status, said.code, said.headers) == (429, "rate_limit_exceeded", {"retry-after": "7"})
+    assert "?" in said.message
+    assert msgspec.json.decode(said.body)["error"] == {"code": "rate_limit_exceeded", "message": said.message}
+    assert refusal(f'{{"type":"error","code":"previous_response_not_found","x":"{half}"}}'.encode()).not_found
 
 
 def test_the_age_limit_is_recognised_by_its_code_alone() -> None:

@@ -327,3 +327,23 @@ def test_a_lane_is_named_in_the_frame() -> None:
 def test_a_request_does_not_show_its_body() -> None:
     """What ends up in a traceback or a log line holds no prompt text."""
     assert "secret" not in repr(request(input="secret"))
+
+
+# --- what may go out of use
+
+
+@pytest.mark.parametrize(
+    ("new", "droppable"),
+    [
+        ('{"role":"user","content":"next"}', True),
+        ('{"type":"function_call_output","call_id":"c","output":"x"}', False),
+        ('{"type":"function_call_output","call_id":"c","output":"x"},{"role":"user","content":"and"}', True),
+        ('{"type":"reasoning","encrypted_content":"new"}', False),
+    ],
+)
+def test_reasoning_goes_out_of_use_with_a_users_message(new: str, *, droppable: bool) -> None:
+    """Only a user's message among the new items lets the upstream drop reasoning; all of it may go, and nothing else."""
+    reasoning = '{"type":"reasoning","summary":[],"encrypted_content":"gAAA"}'
+    items = ['{"role":"user","content":"hi"}', reasoning, '{"role":"assistant","content":"x"}', new]
+    request = parse(f'{{"model":"m","input":[{",".join(items)}]}}'.encode(), most_items=100)
+    assert request.droppable(3) == (len(reasoning) if droppable else 0)

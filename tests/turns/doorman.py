@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import re
 
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _BODY = b'{"ok":true}'
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
 
@@ -44,9 +42,8 @@ class Doorman:
                 writer.write(self._turned_away(head))
                 await reader.read()
             else:
-                await reader.readexactly(int(_LENGTH.findall(head)[0]))
                 writer.write(_ANSWER)
-            await writer.drain()
+                await reader.read()
         writer.close()
 
     def _turned_away(self, head: bytes) -> bytes:
