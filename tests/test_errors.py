@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from proxy.core.recovery import Fault
-from proxy.errors import Answer, Problem, TurnFault
+from proxy.errors import Answer, Problem, Refused, TurnFault
 
 
 def test_every_problem_is_answered_in_the_apis_shape() -> None:
@@ -51,3 +51,10 @@ def test_a_fault_keeps_what_recovery_needs() -> None:
     fault = TurnFault(Fault.UPGRADE_REFUSED, "the upstream answered with 429", answer)
     assert (fault.fault, fault.detail, fault.answer) == (Fault.UPGRADE_REFUSED, str(fault), answer)
     assert TurnFault(Fault.LINE_LOST, "x").answer is None
+
+
+def test_a_refusal_keeps_what_the_answer_is_made_of() -> None:
+    """Problem and detail, so that whoever answers the caller decides on the headers; it is named by its problem."""
+    refused = Refused(Problem.UNREACHABLE, "connection refused")
+    assert (refused.problem, refused.detail, str(refused)) == (Problem.UNREACHABLE, "connection refused", "UNREACHABLE")
+    assert Refused(Problem.LOOP).detail == ""

@@ -134,7 +134,7 @@ def loosely(frame: bytes) -> dict[str, object]:
 
 
 def compact(read: dict[str, object]) -> bytes:
-    """What was read loosely, as JSON that every parser takes."""
+    """What was read loosely, written as JSON."""
     return json.dumps(read, separators=(",", ":")).encode()
 
 

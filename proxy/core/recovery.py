@@ -12,7 +12,7 @@ class Fault(StrEnum):
     UPGRADE_FORBIDDEN = "upgrade refused: 401 or 403"
     UPGRADE_REFUSED = "upgrade refused: 429"
     DIAL_FAILED = "dial failure, timeout, or another refusal of the upgrade"
-    BREAKER_OPEN = "dialling failed repeatedly just before"
+    BREAKER_OPEN = "lines came to nothing repeatedly just before"
     POOL_FULL = "no connection became free in time"
     OVERSIZE = "a frame is larger than the host takes, or than Openline takes"
     NOT_FOUND = "previous_response_not_found for our own delta"

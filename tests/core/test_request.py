@@ -342,7 +342,7 @@ def test_a_request_does_not_show_its_body() -> None:
     ],
 )
 def test_reasoning_goes_out_of_use_with_a_users_message(new: str, *, droppable: bool) -> None:
-    """Only a user's message among the new items lets the upstream drop reasoning; all of it may go, and nothing else."""
+    """Only a user's message among the new items lets the upstream drop reasoning: all of it, and nothing else."""
     reasoning = '{"type":"reasoning","summary":[],"encrypted_content":"gAAA"}'
     items = ['{"role":"user","content":"hi"}', reasoning, '{"role":"assistant","content":"x"}', new]
     request = parse(f'{{"model":"m","input":[{",".join(items)}]}}'.encode(), most_items=100)

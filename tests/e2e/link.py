@@ -50,15 +50,12 @@ class Link:
         for writer in self._writers:
             writer.close()
 
-    def _narrowly(self) -> "Narrow":
-        return Narrow(self._most, self._wide)
-
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._target)
         frozen = asyncio.Event()
         self._open.add(frozen)
         self._writers += [writer, far_writer]
-        self._tasks.start(_carry(reader, far_writer, frozen, self._narrowly()), "link up")
+        self._tasks.start(_carry(reader, far_writer, frozen, Narrow(self._most, self._wide)), "link up")
         self._tasks.start(_carry(far_reader, writer, frozen), "link down")
 
 

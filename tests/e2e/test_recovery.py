@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from openai import AsyncOpenAI
+from openai.types.responses import ResponseCreatedEvent, ResponseFailedEvent
 
 from proxy.config import Pool, Settings, Upstream
 from proxy.simulator import Behaviour, Fault
@@ -236,3 +238,22 @@ async def test_a_stream_lost_in_mid_answer_may_say_so(what: What) -> None:
         await running.outcome()
         talk, _ = await goes_on(running, talk, "full", "parent_continued")
         await goes_on(running, talk)
+
+
+@lost
+async def test_the_sdk_takes_the_failure_that_is_said(what: What) -> None:
+    """`responses.stream()` of the openai SDK ends with the failed response itself, under the id that it began with."""
+    async with (
+        stack(settings=Settings(upstream=VERIFIED, after_loss="failed")) as running,
+        AsyncOpenAI(api_key="k", base_url=running.base, max_retries=0) as client,
+    ):
+        running.sim.faults.add(Fault(what, "events", after=4))
+        async with client.responses.stream(model="gpt-5.4", input="Look things up.", store=False) as stream:
+            seen = [event async for event in stream]
+        first, last = seen[0], seen[-1]
+        assert isinstance(first, ResponseCreatedEvent)
+        assert isinstance(last, ResponseFailedEvent)
+        assert (last.response.id, last.response.status) == (first.response.id, "failed")
+        assert last.response.error is not None
+        assert "Openline" in last.response.error.message
+        assert [event.sequence_number for event in seen] == list(range(len(seen)))

@@ -150,7 +150,7 @@ async def test_a_large_create_on_a_slow_uplink_is_not_taken_for_a_dead_line(*, s
     link, tasks = Link(), Tasks()
     async with stack(settings=Settings(upstream=upstream, pool=Pool(pong_seconds=0.3)), link=link) as running:
         link.narrow(100_000)
-        asked = tasks.start(running.ask(chat("words " * 400_000, stream=stream).body), "caller")
+        asked = tasks.start(running.ask(chat("words " * 150_000, stream=stream).body), "caller")
         await until(lambda: any(task.get_name() == "doubtful line" for task in asyncio.all_tasks()))
         await over(named("doubtful line"))
         assert not running.creates()

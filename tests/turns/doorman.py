@@ -36,14 +36,13 @@ class Doorman:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            if b"upgrade: websocket" in head.lower():
-                self.upgrades += 1
-                writer.write(self._turned_away(head))
-                await reader.read()
-            else:
-                writer.write(_ANSWER)
-                await reader.read()
+            # The body of one request, which has a length, comes in front of the head of the next.
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                if b"upgrade: websocket" in head.lower():
+                    self.upgrades += 1
+                    writer.write(self._turned_away(head))
+                else:
+                    writer.write(_ANSWER)
         writer.close()
 
     def _turned_away(self, head: bytes) -> bytes:
