@@ -94,8 +94,8 @@ MEANINGS: dict[Reason, str] = {
     Whole.LANES_REFUSED: "The host took no lane, or had none left; the turn was repeated on a new connection.",
     Plain.MODE_OFF: '`mode = "off"`, or the header `x-openline-mode: off`.',
     Plain.OBSERVED: '`mode = "observe"`: everything goes over plain HTTP.',
-    Plain.SEMANTIC_HEADER: "A header that a socket cannot carry: `Idempotency-Key`, `Cookie`, one that a setting "
-    "lists, or what looks like a credential and is not in `upstream.identity_headers`.",
+    Plain.SEMANTIC_HEADER: "A header that a socket cannot carry: `Idempotency-Key`, `Cookie`, a listed one, "
+    "or what looks like an unlisted credential.",
     Plain.NO_WEBSOCKET: "The host has no WebSocket mode; it is asked again after a while.",
     Plain.UPGRADE_REFUSED: "The host answered the upgrade with 401 or 403: plain HTTP tells what it means by that.",
     Plain.DIAL_FAILED: "No connection could be opened.",
