@@ -35,3 +35,5 @@ class Tasks:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            # Of tasks that had ended already the callbacks may not have run yet, and gather then does not yield.
+            self._running.difference_update(tasks)

@@ -150,3 +150,14 @@ async def test_finish_lets_tasks_end_by_themselves_first() -> None:
     assert ended == ["brief", "cancelled"]
     await tasks.finish(5.0)
     assert len(tasks) == 0
+
+
+async def test_close_takes_what_has_just_ended_for_ended() -> None:
+    """A task that is done, but whose callbacks the loop has not run yet, does not keep close busy for ever."""
+    tasks = Tasks()
+    ended = tasks.start(asyncio.sleep(0), "ended")
+    await asyncio.wait([ended])
+    tasks._running.add(ended)
+    async with asyncio.timeout(5):
+        await tasks.close()
+    assert len(tasks) == 0
