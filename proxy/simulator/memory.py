@@ -24,6 +24,11 @@ class Stored:
     response: Mapping[str, object]
     input_items: tuple[Item, ...]
 
+    @property
+    def said(self) -> tuple[Item, ...]:
+        """The items of its output."""
+        return self.remembered.items[len(self.input_items) :]
+
 
 class Store:
     """All stored responses of the host, and the items that requests may refer to by id."""
@@ -38,13 +43,13 @@ class Store:
 
     @property
     def items(self) -> Mapping[str, Item]:
-        """Stored items by id."""
+        """What stored responses said, by id."""
         return self._items
 
     def add(self, stored: Stored) -> None:
-        """Keep a response and make its items known."""
+        """Keep a response and make what it said known. What a caller sent under an id of its own is not that item."""
         self._responses[stored.remembered.id] = stored
-        for item in stored.remembered.items:
+        for item in stored.said:
             identifier = item.get("id")
             if isinstance(identifier, str):
                 self._items[identifier] = item
@@ -54,9 +59,8 @@ class Store:
         return self._responses.pop(identifier, None) is not None
 
     def clear(self) -> None:
-        """Delete all."""
+        """Delete all responses; as with single ones, what they said can still be referred to."""
         self._responses.clear()
-        self._items.clear()
 
 
 class Memory:

@@ -47,8 +47,18 @@ def test_the_store_is_bounded_and_knows_items() -> None:
     """Items are known by their ids; the oldest responses go first."""
     store = Store(2)
     for name in "abc":
-        store.add(Stored(Remembered(name, ({"id": f"msg_{name}"}, {"role": "user"})), {}, ()))
+        store.add(Stored(Remembered(name, ({"role": "user"}, {"id": f"msg_{name}"})), {}, ({"role": "user"},)))
     assert store.find("a") is None
     assert store.items["msg_c"] == {"id": "msg_c"}
     assert store.remove("c")
     assert not store.remove("c")
+
+
+def test_an_item_that_a_caller_sent_under_an_id_is_not_what_was_said() -> None:
+    """Callers edit what they send back, ids and all; a reference means what the model said, lost or not."""
+    store = Store(10)
+    said, edited = {"id": "msg_a", "content": "said"}, {"id": "msg_a", "content": "edited"}
+    store.add(Stored(Remembered("a", (said,)), {}, ()))
+    store.add(Stored(Remembered("b", (edited, {"id": "msg_b"})), {}, (edited,)))
+    store.clear()
+    assert store.items == {"msg_a": said, "msg_b": {"id": "msg_b"}}
