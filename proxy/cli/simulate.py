@@ -28,6 +28,7 @@ _OPTIONS = (
     click.option("--websocket-refusal", type=click.IntRange(400, 599), help="Status of refused upgrades."),
     click.option("--compress/--no-compress", default=None, help="Negotiate permessage-deflate."),
     click.option("--lanes/--no-lanes", default=None, help="Know stream_id."),
+    click.option("--steering/--no-steering", default=None, help="Know response.steer."),
     click.option("--age-limit", type=_SECONDS, metavar="SECONDS", help="Age at which a WebSocket is closed."),
     click.option("--frame-limit", type=_COUNT, metavar="BYTES", help="Size from which a frame closes with 1009."),
     click.option("--honours-store/--no-honours-store", default=None, help="Store responses when asked."),
@@ -132,7 +133,8 @@ def line(seen: Seen, *, verbose: bool = False) -> str:
     lane = f" lane {seen.lane}" if seen.lane else ""
     context = "delta" if seen.previous_response_id else "full"
     warm = "" if seen.generate else " warm-up"
-    text = f"create {seen.n} {way}{lane} {context}{warm} {seen.size} bytes: {seen.outcome}"
+    kind = "successor" if seen.successor else "create"
+    text = f"{kind} {seen.n} {way}{lane} {context}{warm} {seen.size} bytes: {seen.outcome}"
     if seen.outcome == "rejected":
         text += f" {seen.status} {seen.error_code or '-'}"
     if verbose:

@@ -48,6 +48,7 @@ class Behaviour:
     websocket_refusal: int = 426
     compress: bool = True
     lanes: bool = True
+    steering: bool = True
     age_limit: float = 3600.0
     clock: Callable[[], float] = time.monotonic
     frame_limit: int = 16 * 1024 * 1024

@@ -15,6 +15,7 @@ from proxy.simulator.host import Host
 from proxy.simulator.journal import Entry, Headers
 from proxy.simulator.memory import Memory
 from proxy.simulator.prompt import Item
+from proxy.simulator.steering import Steering
 from proxy.simulator.turn import Turn
 from proxy.simulator.validation import LANE_NAME
 from proxy.tasks import Tasks
@@ -41,6 +42,7 @@ class Connection:
         )
         self._lanes: dict[str | None, asyncio.Lock] = {None: asyncio.Lock()}
         self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._steering = Steering()
         self._tasks = Tasks()
         self._opened = host.behaviour.clock()
 
@@ -125,8 +127,8 @@ class Connection:
         kind = body.get("type")
         if kind == "response.create":
             await self._create(raw, body)
-        elif kind == "response.steer":
-            await self._socket.send_frame(msgspec.json.encode(_steer_failed(body)), WSMsgType.TEXT)
+        elif kind == "response.steer" and self._host.behaviour.steering:
+            await self._steering.submit(body, self.send)
         else:
             await self.error(None, ApiError(400, f"Unknown event type: {kind!r}.", "invalid_value", "type"))
 
@@ -181,7 +183,7 @@ class Connection:
         return self._lanes.setdefault(name, asyncio.Lock())
 
     async def _turn(self, entry: Entry, lock: asyncio.Lock) -> None:
-        turn = Turn(self._host, entry, self.memory, _Lane(self, entry.lane), self._in_order(lock))
+        turn = Turn(self._host, entry, self.memory, _Lane(self, entry.lane), self._in_order(lock), self._steering)
         ended = False
         try:
             with suppress(ConnectionError):
@@ -216,16 +218,3 @@ class _Lane:
 
 
 _BINARY = ApiError(400, "Binary frames are not supported: send one JSON object in each text frame.")
-
-
-def _steer_failed(frame: Item) -> dict[str, object]:
-    return {
-        "type": "response.steer.failed",
-        "sequence_number": 0,
-        "error": {
-            "type": "invalid_request_error",
-            "code": "steering_not_supported",
-            "message": "The simulator does not steer responses.",
-        },
-        "steer": {"previous_response_id": frame.get("previous_response_id"), "input": frame.get("input")},
-    }

@@ -33,6 +33,16 @@ def output_events(output: Sequence[Item], delta_chars: int) -> Iterator[Event]:
         yield {"type": "response.output_item.done", "output_index": index, "item": dict(item)}
 
 
+def rewritten(item: Item) -> Item:
+    """The same item as some servers write it in the terminal event."""
+    changed = {key: value for key, value in item.items() if key != "status"}
+    changed["id"] = f"{item.get('id')}_0"
+    encrypted = changed.get("encrypted_content")
+    if isinstance(encrypted, str):
+        changed["encrypted_content"] = encrypted[::-1]
+    return changed
+
+
 def obfuscate(event: Event, seed: int) -> Event:
     """A delta with the padding that hides its length from those who watch the line."""
     delta = event.get("delta")

@@ -16,6 +16,10 @@ Headers = tuple[tuple[str, str], ...]
 class Entry:
     """One create. `n` counts from 1; `connection` numbers the socket (0 over HTTP); `raw` is the body or frame.
 
+    A `successor` is no create that arrived: the host began it by itself after a steered response. It has no `raw`,
+    and its `body` is the steered create's with an empty `input`. `steered` is the input that steering put in front
+    of the turn's own.
+
     `context` and `prompt` are what the model was given: None when the create was rejected or not reached yet.
     `status` is the HTTP status, or what it would have been; `cut` means that no terminal event was sent.
     """
@@ -29,6 +33,8 @@ class Entry:
     body: Item | None
     previous_response_id: str | None = None
     generate: bool = True
+    successor: bool = False
+    steered: Sequence[Item] = ()
     context: Sequence[Item] | None = None
     prompt: str | None = None
     outcome: Outcome = "running"
@@ -40,6 +46,21 @@ class Entry:
     def size(self) -> int:
         """Bytes of the body as it came (compressed, if so), or of the frame after decompression."""
         return len(self.raw)
+
+    def followed_by(self, number: int) -> "Entry":
+        """The entry of the successor that the host begins after this create was steered."""
+        body = {**(self.body or {}), "input": [], "previous_response_id": self.response_id}
+        return Entry(
+            number,
+            self.transport,
+            self.connection,
+            self.lane,
+            self.headers,
+            b"",
+            body,
+            self.response_id,
+            successor=True,
+        )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from proxy.simulator.memory import Memory, Remembered, Stored
 from proxy.simulator.model import Answer, Status
 from proxy.simulator.prompt import Item, items_of, reference, render, resolve
 from proxy.simulator.response import Response, Usage
+from proxy.simulator.steering import Steering
 
 
 class Sink(Protocol):
@@ -47,7 +48,8 @@ class _Said:
 class Turn:
     """Runs one create, once `order` lets it.
 
-    `memory` is its connection's; None over HTTP, where only stored responses are known.
+    `memory` is its connection's, and so is `steering`; None over HTTP, where only stored responses are known and
+    nothing can be steered.
     """
 
     def __init__(
@@ -57,30 +59,52 @@ class Turn:
         memory: Memory | None,
         sink: Sink,
         order: AbstractAsyncContextManager[None] | None = None,
+        steering: Steering | None = None,
     ) -> None:
         self._order = order or nullcontext()
         self._host = host
         self._entry = entry
         self._memory = memory
         self._sink = sink
+        self._steering = steering or Steering()
+        self._continues = False
         self._sent = 0
         self._body: Item = entry.body or {}
 
     async def run(self) -> None:
-        """Answer the create. Cancelling it means that the line is gone: the journal then says `cut`."""
+        """Answer the create, then the successors that steering starts, before the lane goes on to its next create.
+
+        Cancelling it means that the line is gone: the journal then says `cut`.
+        """
+        turn: Turn | None = self
+        async with AsyncExitStack() as lane:
+            while turn is not None:
+                await turn.take(lane)
+                turn = turn.successor()
+
+    async def take(self, lane: AsyncExitStack) -> None:
+        """Answer this create alone, and leave the lane in the hands of `lane`."""
         fault = self._host.faults.of_turn(self._entry.transport)
-        arrives = self._host.crossing(self._entry.size)
+        arrives = 0.0 if self._entry.successor else self._host.crossing(self._entry.size)
         try:
-            async with self._order:
-                await self._host.until(arrives)
-                try:
-                    await self._answer(fault)
-                except RefusedError as refused:
-                    await self._refuse(refused.error)
+            await lane.enter_async_context(self._order)
+            await self._host.until(arrives)
+            try:
+                await self._answer(fault)
+            except RefusedError as refused:
+                await self._refuse(refused.error)
         finally:
             if self._entry.outcome == "running":
                 self._note(outcome="cut")
             self._host.saw(self._entry)
+
+    def successor(self) -> "Turn | None":
+        """The turn that follows by itself with the input that steered this one, journaled; None when there is none."""
+        if not self._continues:
+            return None
+        entry = self._entry.followed_by(self._host.journal.next_number())
+        self._host.journal.add(entry)
+        return Turn(self._host, entry, self._memory, self._sink, steering=self._steering)
 
     async def _answer(self, fault: Fault | None) -> None:
         self._check()
@@ -107,7 +131,7 @@ class Turn:
                 raise RefusedError(ApiError(404, f"Item with id '{missing}' not found.", None, "input"))
         previous = self._entry.previous_response_id
         base = self._find(previous) if previous is not None else ()
-        context = (*(base or ()), *new)
+        context = (*(base or ()), *self._steering.waiting(self._entry), *new)
         if base is not None:
             validation.check_pairs(context)
         return context
@@ -139,30 +163,41 @@ class Turn:
         if entry.generate:
             prompt = render(self._body, context, summaries_count=behaviour.summaries_count)
             answer = behaviour.model.answer(prompt, self._body, context)
-        self._note(context=context, prompt=prompt, response_id=response.id)
+        self._note(context=context, prompt=prompt, response_id=response.id, steered=self._steering.waiting(entry))
+        self._steering.begin(response.id, entry, self._event)
         return _Said(response, instead or answer, context)
 
     async def _send(self, said: _Said, fault: Fault | None) -> None:
         stream = [*events.opening(said.response)]
         stream += events.output_events(said.answer.output, self._host.behaviour.delta_chars)
-        strikes = fault.position(len(stream) + 1) if fault else -1
-        for event in stream:
-            if self._sent == strikes and fault:
-                ending = await self._strike(fault)
+        for position, event in enumerate(stream):
+            if fault and position == fault.position(len(stream) + 1):
+                ending, struck, fault = await self._strike(fault), fault, None
                 if ending == "gone":
                     return
                 if ending is not None:
-                    said = replace(said, answer=_ended_by(fault, stream[: self._sent]))
+                    said = replace(said, answer=_ended_by(struck, stream[:position]))
                     break
+            if self._stops(said, event):
+                del stream[position:]
+                said = replace(said, answer=Answer(list(_whole_items(stream)), "incomplete", "steered"))
+                break
             await self._event(event)
-        if strikes == len(stream) and fault:
+        if fault and len(stream) == fault.position(len(stream) + 1):
             ending = await self._strike(fault)
             if ending == "gone":
                 return
             said = replace(said, answer=_ended_by(fault, stream)) if ending else said
         await self._finish(said)
-        if strikes == len(stream) + 1 and fault:
-            await self._strike(fault)
+        if fault and fault.where == "end":
+            self._continues = await self._strike(fault) != "gone" and self._continues
+
+    def _stops(self, said: _Said, event: Item) -> bool:
+        """Whether steering stops the response before this event: only where an item would begin."""
+        if event["type"] != "response.output_item.added":
+            return False
+        begins = event["output_index"]
+        return isinstance(begins, int) and self._steering.stops(said.response.id, said.answer.output[:begins])
 
     async def _finish(self, said: _Said) -> None:
         """Remember the response, journal it, then send the terminal event: the caller may be quick."""
@@ -176,7 +211,10 @@ class Turn:
             response = replace(response, incomplete_reason=answer.reason)
         self._remember(response, said.context)
         self._note(outcome=answer.status)
+        told, self._continues = self._steering.end(response)
         await self._event(events.terminal(response, self._shown(response)), terminal=True)
+        for event in told:
+            await self._event(event)
 
     def _remember(self, response: Response, context: tuple[Item, ...]) -> None:
         remembered = Remembered(response.id, (*context, *response.output))
@@ -193,15 +231,15 @@ class Turn:
         how = self._host.behaviour.completed_output
         if self._entry.transport == "http" or how == "full":
             return None
-        return () if how == "empty" else [_different(item) for item in response.output]
+        return () if how == "empty" else [events.rewritten(item) for item in response.output]
 
     async def _event(self, event: Item, *, terminal: bool = False) -> None:
-        numbered = {**event, "sequence_number": self._sent}
         if "delta" in event:
-            options = self._body.get("stream_options")
-            if not (isinstance(options, dict) and options.get("include_obfuscation") is False):
-                numbered = events.obfuscate(numbered, self._sent)
             await asyncio.sleep(self._host.behaviour.event_seconds)
+        numbered = {**event, "sequence_number": self._sent}
+        options = self._body.get("stream_options")
+        if not (isinstance(options, dict) and options.get("include_obfuscation") is False):
+            numbered = events.obfuscate(numbered, self._sent)
         self._sent += 1
         await self._sink.event(numbered, terminal=terminal)
 
@@ -228,7 +266,11 @@ class Turn:
         if self._memory and self._entry.previous_response_id is not None:
             self._memory.evict(self._entry.previous_response_id, self._entry.lane)
         self._note(outcome="failed" if self._sent else "rejected", status=error.status, error_code=error.code)
-        await self._sink.error(error, self._sent)
+        told = self._steering.refuse(self._entry)
+        if self._sent or not self._entry.successor:  # nobody sent a create that this error could answer
+            await self._sink.error(error, self._sent)
+        for event in told:
+            await self._event(event)
 
     def _note(self, **news: object) -> None:
         self._entry = self._host.journal.note(self._entry, **news)
@@ -246,13 +288,3 @@ def _whole_items(sent: Sequence[Item]) -> Iterator[Item]:
         item = event.get("item")
         if event["type"] == "response.output_item.done" and isinstance(item, dict):
             yield item
-
-
-def _different(item: Item) -> Item:
-    """The same item as some servers write it in the terminal event."""
-    changed = {key: value for key, value in item.items() if key != "status"}
-    changed["id"] = f"{item.get('id')}_0"
-    encrypted = changed.get("encrypted_content")
-    if isinstance(encrypted, str):
-        changed["encrypted_content"] = encrypted[::-1]
-    return changed

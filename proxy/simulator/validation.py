@@ -1,4 +1,4 @@
-"""Validation: what the API refuses about a create, before and after its context is known."""
+"""Validation: what the API refuses about a create, before and after its context is known, and about a steer."""
 
 import re
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from proxy.simulator.prompt import Item, reference
 LANE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _CALLS = {"function_call": "function call", "custom_tool_call": "custom tool call"}
 _OUTPUTS = {f"{kind}_output": kind for kind in _CALLS}
+_STEERING_PARTS = frozenset({"input_text", "input_image", "input_file"})
 _ROLES = ("assistant", "system", "developer", "user")
 _TYPES: dict[str, tuple[type, ...]] = {
     "model": (str,),
@@ -111,3 +112,35 @@ def check_frame(body: Item) -> None:
         raise invalid("The 'stream' parameter is not supported on /v1/responses.")
     if body.get("background"):
         raise invalid("The 'background' parameter is not supported on /v1/responses.", "background")
+
+
+def check_steer(frame: Item) -> None:
+    """Raise RefusedError for a steer frame that is not the id of a response, messages of the user and nothing else."""
+    for name in frame:
+        if name not in {"type", "previous_response_id", "input"}:
+            raise invalid(f"Unknown parameter: '{name}'.", name, "invalid_input")
+    if not isinstance(frame.get("previous_response_id"), str):
+        raise invalid("'previous_response_id' must be the id of a response.", "previous_response_id", "invalid_input")
+    given = frame.get("input")
+    if isinstance(given, str):
+        return
+    if not isinstance(given, list) or not given:
+        raise invalid("'input' must be a string or a non-empty array of user messages.", "input", "invalid_input")
+    for index, item in enumerate(given):
+        if not _is_user_message(item):
+            message = (
+                f"'input[{index}]' is not supported for steering: only user messages of text, images and files are."
+            )
+            raise invalid(message, f"input[{index}]", "invalid_input")
+
+
+def _is_user_message(item: object) -> bool:
+    """A message of the user with a type, a role and a content that steering takes, and no further key."""
+    if not isinstance(item, dict) or set(item) - {"type", "role", "content"}:
+        return False
+    if item.get("type", "message") != "message" or item.get("role") != "user":
+        return False
+    content = item.get("content")
+    if isinstance(content, list):
+        return all(isinstance(part, dict) and part.get("type") in _STEERING_PARTS for part in content)
+    return isinstance(content, str)

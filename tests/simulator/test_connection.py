@@ -326,16 +326,6 @@ async def test_odd_frames_are_answered_and_the_connection_stays(running: Running
     assert len(running.sim.journal) == 1
 
 
-async def test_steering_is_answered_with_a_failure(running: Running) -> None:
-    """`response.steer` gets `response.steer.failed` with its own input."""
-    socket = await running.socket()
-    steer = {"type": "response.steer", "previous_response_id": "resp_1", "input": "more"}
-    await socket.connection.send(json.dumps(steer))
-    frame = await socket.receive()
-    assert frame["type"] == "response.steer.failed"
-    assert frame["steer"] == {"previous_response_id": "resp_1", "input": "more"}
-
-
 @pytest.mark.parametrize(("extra", "code"), [(-1, None), (0, 1009), (1, 1009)])
 async def test_frames_of_the_limit_are_cut_off(start: Start, extra: int, code: int | None) -> None:
     """A frame as large as the limit, or larger, closes with 1009; one byte less is served."""

@@ -38,7 +38,7 @@ def test_every_flag_exists_and_is_documented() -> None:
         assert set(named) <= known
     assert {name for name in known if name.startswith("--")} - set(re.findall(r"--[a-z-]+", PAGE)) == {
         # their other form is in the table
-        *("--websocket", "--compress", "--lanes", "--honours-store", "--echo-paths", "--verbose"),
+        *("--websocket", "--compress", "--lanes", "--steering", "--honours-store", "--echo-paths", "--verbose"),
         *("--no-once-only-parents", "--no-lenient-ids", "--no-summaries-count"),
     }
 

@@ -69,12 +69,12 @@ def test_flags_become_options() -> None:
         name: getattr(default, name) for name in Behaviour.__dataclass_fields__ if name != "model"
     }
     made = behaviour(
-        *("--api-keys", "a", "--api-keys", "b", "--no-lanes", "--lenient-ids", "--age-limit", "1.5"),
+        *("--api-keys", "a", "--api-keys", "b", "--no-lanes", "--no-steering", "--lenient-ids", "--age-limit", "1.5"),
         *("--error-omits", "status", "--error-shape", "flat", "--latency", "0.05", "--uplink", "1000"),
         *("--forgetful", "0.5", "--no-echo-paths", "--completed-output", "empty", "--seed", "0"),
     )
     assert made.api_keys == {"a", "b"}
-    assert (made.lanes, made.lenient_ids, made.echo_paths) == (False, True, False)
+    assert (made.lanes, made.steering, made.lenient_ids, made.echo_paths) == (False, False, True, False)
     assert (made.age_limit, made.forgetful, made.link) == (1.5, 0.5, Link(0.05, 1000))
     assert made.error_omits == {"status"}
     assert made.error_shape == "flat"
@@ -101,6 +101,7 @@ ENTRY = Entry(3, "ws", 2, "a", (("Host", "x"), ("B", "y")), b"12345", {}, "resp_
         (Handshake("/v1/responses", (), 426), True, "upgrade 426"),
         (Request("POST", "/v1/x?secret=1", (), b"12"), False, "POST /v1/x 2 bytes"),
         (ENTRY, False, "create 3 ws#2 lane a delta 5 bytes: running"),
+        (ENTRY.followed_by(4), False, "successor 4 ws#2 lane a full 0 bytes: running"),
         (
             Entry(1, "http", 0, None, (), b"", None, outcome="rejected", status=400, generate=False),
             False,
@@ -112,7 +113,7 @@ ENTRY = Entry(3, "ws", 2, "a", (("Host", "x"), ("B", "y")), b"12345", {}, "resp_
             "create 3 ws#2 lane a delta 5 bytes: running · context no items · no response · headers b host",
         ),
     ],
-    ids=["upgrade", "refused", "other", "create", "rejected", "verbose"],
+    ids=["upgrade", "refused", "other", "create", "successor", "rejected", "verbose"],
 )
 def test_a_line_says_what_came(seen: Entry | Handshake | Request, *, verbose: bool, line: str) -> None:
     """One line a request, without anything private."""
