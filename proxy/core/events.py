@@ -12,7 +12,7 @@ _HEAD = b'{"type":"'
 
 
 class NotAnEvent(ValueError):
-    """A frame that is no JSON object with a type."""
+    """A frame that is no JSON object with a type, and no error that lacks one."""
 
 
 class Kind(Enum):
@@ -49,6 +49,14 @@ class Event(NamedTuple):
     kind: Kind
     frame: bytes
 
+    @property
+    def label(self) -> str:
+        """What it may be called in a log: its type where that is a known one; any other is text of the upstream."""
+        return self.type if self.type in _KINDS else "an event"
+
+    def __repr__(self) -> str:
+        return f"Event({self.label}, {len(self.frame)} bytes)"
+
 
 class _Labels(msgspec.Struct):
     type: object = None
@@ -59,7 +67,10 @@ _labels = msgspec.json.Decoder(_Labels)
 
 
 def sniff(frame: bytes) -> Event:
-    """Tell what `frame` is without parsing it where its type comes first, as the API writes it. Raises NotAnEvent."""
+    """Tell what `frame` is without parsing it where its type comes first, as the API writes it. Raises NotAnEvent.
+
+    Errors may lack their type (protocol.md, "Known hosts": xAI).
+    """
     name = ""
     if frame.startswith(_HEAD):
         end = frame.find(b'"', len(_HEAD), 100)
@@ -67,10 +78,7 @@ def sniff(frame: bytes) -> Event:
         if end > 0 and b"\\" not in raw and raw.isascii():
             name = raw.decode()
     if not name:
-        found = _member(frame, "type")
-        if not isinstance(found, str):
-            raise NotAnEvent("a frame without a type")
-        name = found
+        name = _type(frame)
     return Event(name, _KINDS.get(name, Kind.PASS), frame)
 
 
@@ -112,6 +120,15 @@ def _without_parent(frame: bytes) -> bytes:
     if isinstance(response, dict) and "previous_response_id" in response:
         response["previous_response_id"] = None
     return compact(read)
+
+
+def _type(frame: bytes) -> str:
+    found = _member(frame, "type")
+    if isinstance(found, str):
+        return found
+    if found is None and any(loosely(frame).get(name) for name in ("error", "message")):
+        return "error"
+    raise NotAnEvent("a frame without a type")
 
 
 def _member(frame: bytes, name: str) -> object:

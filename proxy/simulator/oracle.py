@@ -203,7 +203,7 @@ def _tools(settings: Item, items: Sequence[Item]) -> Iterator[Item]:
     for offer in offers:
         for tool in offer if isinstance(offer, list) else []:
             if tool.get("type") == "namespace":
-                inner = [{**member, "namespace": tool.get("name")} for member in tool.get("tools", [])]
+                inner = [{**member, "namespace": tool.get("name")} for member in tool["tools"]]
             else:
                 inner = [tool]
             yield from (member for member in inner if member.get("type") in {"function", "custom"})

@@ -38,6 +38,7 @@ def check_fields(body: Item) -> None:
         if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
             expected = "a number" if float in kinds else " or ".join(_NAMES[kind] for kind in kinds)
             raise invalid(f"Invalid type for '{name}': expected {expected}.", name, "invalid_type")
+    check_tools(body.get("tools"))
     if not body.get("model"):
         raise invalid("Missing required parameter: 'model'.", "model", "missing_required_parameter")
     if body.get("stream_options") is not None and body.get("stream") is not True:
@@ -56,6 +57,21 @@ def check_fields(body: Item) -> None:
         )
 
 
+def check_tools(tools: object, where: str = "tools", *, inner: bool = False) -> None:
+    """Raise RefusedError for a list of tools with something that is none. A namespace holds tools, and no namespace."""
+    for index, tool in enumerate(tools if isinstance(tools, list) else ()):
+        place = f"{where}[{index}]"
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if not isinstance(kind, str):
+            raise invalid(f"Missing required parameter: '{place}.type'.", f"{place}.type", "missing_required_parameter")
+        if kind in {"function", "custom", "namespace"} and not isinstance(tool.get("name"), str):
+            raise invalid(f"Missing required parameter: '{place}.name'.", f"{place}.name", "missing_required_parameter")
+        if kind == "namespace":
+            if inner or not isinstance(tool.get("tools"), list):
+                raise invalid(f"Invalid type for '{place}.tools'.", f"{place}.tools", "invalid_type")
+            check_tools(tool["tools"], f"{place}.tools", inner=True)
+
+
 def check_items(items: object) -> None:
     """Raise RefusedError for an `input` list with an item that is none."""
     for index, item in enumerate(items if isinstance(items, list) else ()):
@@ -63,6 +79,10 @@ def check_items(items: object) -> None:
         if not isinstance(item, dict):
             raise invalid(f"Invalid type for '{where}': expected an object.", where, "invalid_type")
         kind = item.get("type")
+        for name in ("type", "call_id"):
+            if not isinstance(item.get(name), str | None):
+                raise invalid(f"Invalid type for '{where}.{name}'.", f"{where}.{name}", "invalid_type")
+        check_tools(item.get("tools"), f"{where}.tools")
         if kind is None and item.get("role") is None and reference(item) is None:
             raise invalid(f"Missing required parameter: '{where}.type'.", f"{where}.type", "missing_required_parameter")
         if kind == "message" or (kind is None and item.get("role") is not None):
@@ -82,8 +102,8 @@ def _check_message(item: Item, where: str) -> None:
     for part_index, part in enumerate(content if isinstance(content, list) else ()):
         allowed = {"output_text", "refusal"}
         kind = part.get("type") if isinstance(part, dict) else None
-        wrong = kind not in allowed if item["role"] == "assistant" else kind in allowed
-        if wrong or kind is None:
+        wrong = not isinstance(kind, str) or (kind in allowed) != (item["role"] == "assistant")
+        if wrong:
             place = f"{where}.content[{part_index}].type"
             raise invalid(f"Invalid value: '{kind}' in a message of the {item['role']}.", place, "invalid_value")
 

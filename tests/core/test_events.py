@@ -77,6 +77,8 @@ def test_sniffing_agrees_with_a_full_parse(frame: bytes) -> None:
         b"null",
         b'"response.completed"',
         b'{"type":null}',
+        b'{"error":null,"message":""}',
+        b'{"type":1,"error":{"code":"a"}}',
         b'{"type":1}',
         b'{"item":{"type":"error"}}',
         b'{"Type":"error"}',
@@ -241,6 +243,20 @@ def loose(frame: bytes) -> object:
 def test_what_the_strict_parser_does_not_take_is_still_told(frame: bytes, type_: str, kind: Kind) -> None:
     """Some gateways cut a text within a surrogate pair: that costs no turn, as it would not over plain HTTP."""
     assert sniff(frame) == Event(type_, kind, frame)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"status":429,"error":{"code":"rate_limit_exceeded"}}',
+        b'{"error":"slow down"}',
+        b'{"type":null,"code":"rate_limit_exceeded","message":"Slow down."}',
+        b'{"error":{"message":"\\ud83d"}}',
+    ],
+)
+def test_an_error_may_lack_its_type(frame: bytes) -> None:
+    """As those of xAI do (protocol.md): the caller is to get that error, not one about a frame that nobody knows."""
+    assert sniff(frame) == Event("error", Kind.ERROR, frame)
 
 
 def test_a_type_that_is_no_text_breaks_no_stream() -> None:

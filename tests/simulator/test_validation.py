@@ -11,6 +11,7 @@ CALL = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "x"}
 CUSTOM_CALL = {"type": "custom_tool_call", "call_id": "c1", "name": "f", "input": ""}
 CUSTOM_OUTPUT = {"type": "custom_tool_call_output", "call_id": "c1", "output": "x"}
+NAMESPACE: dict[str, Any] = {"type": "namespace", "name": "n", "tools": []}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,12 @@ CUSTOM_OUTPUT = {"type": "custom_tool_call_output", "call_id": "c1", "output": "
         ({"previous_response_id": 7}, "previous_response_id"),
         ({"stream_options": {}}, "stream_options"),
         ({"conversation": "c", "previous_response_id": "r"}, "previous_response_id"),
+        ({"tools": [None]}, "tools[0].type"),
+        ({"tools": [{"type": "web_search"}, {"type": ["function"]}]}, "tools[1].type"),
+        ({"tools": [{"type": "function"}]}, "tools[0].name"),
+        ({"tools": [{"type": "namespace", "name": "n"}]}, "tools[0].tools"),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [[]]}]}, "tools[0].tools[0].type"),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [NAMESPACE]}]}, "tools[0].tools[0].tools"),
     ],
     ids=str,
 )
@@ -47,6 +54,7 @@ def test_wrong_fields(change: dict[str, Any], param: str) -> None:
         {"input": None, "prompt": {"id": "p"}},
         {"stream": True, "stream_options": {}},
         {"temperature": 1, "top_p": 0.5, "store": None, "of_tomorrow": [None]},
+        {"tools": [{"type": "of_tomorrow"}, {**NAMESPACE, "tools": [{"type": "custom", "name": "f"}]}]},
     ],
     ids=str,
 )
@@ -67,6 +75,10 @@ def test_good_fields(change: dict[str, Any]) -> None:
         {"type": "message", "content": "x"},
         {"role": "user", "content": [{"text": "x"}]},
         {"role": "user", "content": ["x"]},
+        {"role": "user", "content": [{"type": ["input_text"]}]},
+        {"type": ["x"]},
+        {"type": "function_call_output", "call_id": ["c"]},
+        {"type": "additional_tools", "tools": [7]},
         {"role": "user", "content": [{"type": "output_text", "text": "x"}]},
         {"role": "assistant", "content": [{"type": "input_text", "text": "x"}]},
     ],
