@@ -1,14 +1,17 @@
 # Openline in a container.
 #
-# This version listens on loopback only: without a token, any other address would let whoever reaches it use the
-# upstream. So run it as a sidecar that shares the network namespace of the container that calls it:
-#
 #   docker build -t openline .
+#
+# It listens on loopback: run it as a sidecar that shares the network namespace of the container that calls it, and set
+# OPENAI_BASE_URL=http://127.0.0.1:6736/v1 there. (In a Kubernetes pod the containers share it anyway.)
+#
 #   docker run --rm --name agent … my-agent
 #   docker run --rm --network container:agent openline
 #
-# and set OPENAI_BASE_URL=http://127.0.0.1:6736/v1 in the agent. (In a Kubernetes pod the containers share it anyway.)
-# Publishing the port with -p does not work yet, for the same reason.
+# To publish the port, let it listen on every address; it then wants a token, which callers show in the base URL
+# (http://HOST:6736/t/TOKEN/v1) or in the header x-openline-token:
+#
+#   docker run --rm -p 6736:6736 -e OPENLINE_LISTEN=0.0.0.0:6736 -e OPENLINE_TOKEN openline
 FROM python:3.13-slim
 
 WORKDIR /src

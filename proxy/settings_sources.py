@@ -1,9 +1,10 @@
 """Settings sources: defaults < file < environment < flags, each value with the place it came from."""
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeVar, cast, get_args, get_origin
@@ -13,14 +14,18 @@ import msgspec.inspect
 import platformdirs
 
 from proxy.config import InvalidSettingError, Section, Settings
+from proxy.token import BadToken, Token, read
 
 S = TypeVar("S", bound=Section)
 
 PREFIX = "OPENLINE_"
 CONFIG_VARIABLE = "OPENLINE_CONFIG"
+TOKEN_VARIABLE = "OPENLINE_TOKEN"  # noqa: S105 - the name of a variable
+_TOKEN_FIELD = "token"  # noqa: S105 - the name of a field, which is no setting
 FLAGS = MappingProxyType(
     {
         "listen": "--listen",
+        "token_file": "--token-file",
         "upstream.url": "--upstream",
         "mode": "--mode",
         "match": "--match",
@@ -95,7 +100,7 @@ def leaves(section: type[Section] = Settings, prefix: str = "") -> Iterator[Leaf
         key = f"{prefix}{field.name}"
         if isinstance(field.default, Section):
             yield from leaves(type(field.default), f"{key}.")
-        else:
+        elif field.name != _TOKEN_FIELD:
             yield Leaf(key, field.type, field.default)
 
 
@@ -114,9 +119,12 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], *, config: Pat
     for key, value in flags.items():
         origin = Origin("flag", FLAGS.get(key, key))
         given[key] = _Given(_converted(_known(key, known, origin), value, origin, strict=True), origin)
+    for key in ("token_file", "upstream.ca_file"):
+        given[key] = replace(given[key], value=os.path.expanduser(str(given[key].value)))  # noqa: PTH111 - raises nothing
     _settle_pool(given)
+    given[_TOKEN_FIELD] = _token(environ, given["token_file"])
     settings = _build(Settings, "", given)
-    return Loaded(settings, MappingProxyType({key: value.origin for key, value in given.items()}), file)
+    return Loaded(settings, MappingProxyType({key: given[key].origin for key in known}), file)
 
 
 def _find_file(environ: Mapping[str, str], config: Path | None) -> Path | None:
@@ -163,11 +171,11 @@ def _flat(
 def _from_environment(environ: Mapping[str, str], known: Mapping[str, Leaf]) -> Iterator[tuple[str, _Given]]:
     by_variable = {leaf.variable: leaf for leaf in known.values()}
     for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+        if not variable.startswith(PREFIX) or variable in {CONFIG_VARIABLE, TOKEN_VARIABLE}:
             continue
         leaf = by_variable.get(variable)
         if leaf is None:
-            near = _near(variable, [*by_variable, CONFIG_VARIABLE])
+            near = _near(variable, [*by_variable, CONFIG_VARIABLE, TOKEN_VARIABLE])
             raise ConfigError(f"{variable}: no setting has this environment variable{near}")
         origin = Origin("environment", variable)
         text = environ[variable]
@@ -237,6 +245,23 @@ def _settle_pool(given: dict[str, _Given]) -> None:
             f" pool.max_connections, {total.value} ({total.origin}): lower the first or raise the second"
         )
     given["pool.max_connections_per_key"] = _Given(total.value, total.origin)
+
+
+def _token(environ: Mapping[str, str], file: _Given) -> _Given:
+    """The token that callers must show, from its file or its variable; None where neither is given."""
+    if TOKEN_VARIABLE in environ:
+        if file.value:
+            raise ConfigError(f"token_file ({file.origin}) and {TOKEN_VARIABLE} both give a token: keep one of them")
+        try:
+            return _Given(Token(environ[TOKEN_VARIABLE]), Origin("environment", TOKEN_VARIABLE))
+        except BadToken as bad:
+            raise ConfigError(f"{TOKEN_VARIABLE}: {bad}") from None
+    if not file.value:
+        return _Given(None, Origin("default"))
+    try:
+        return _Given(read(Path(str(file.value))), file.origin)
+    except BadToken as bad:
+        raise ConfigError(f"token_file: {bad} ({file.origin})") from None
 
 
 def _build(section: type[S], prefix: str, given: Mapping[str, _Given]) -> S:

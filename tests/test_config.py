@@ -1,11 +1,14 @@
 """The schema: which values are settings, and what is said of those that are not."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config import InvalidSettingError, Pool, Settings, Upstream
+from proxy.config import InvalidSettingError, Pool, Settings, Upstream, is_loopback
+from proxy.token import Token
 
 
 @pytest.mark.parametrize(
@@ -47,9 +50,104 @@ def test_a_listen_address_that_cannot_be_is_refused(listen: str, problem: str) -
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "example.com", "localhost.example.com"])  # noqa: S104 - refused
 def test_an_address_that_others_reach_is_refused(host: str) -> None:
-    """Only loopback is listened on while callers cannot show a token."""
-    with pytest.raises(InvalidSettingError, match=r"not a loopback address.*token.*use 127.0.0.1"):
+    """Without a token only loopback is listened on."""
+    with pytest.raises(
+        InvalidSettingError,
+        match=r"not a loopback address.*set token_file \(or OPENLINE_TOKEN\), or listen on 127.0.0.1",
+    ):
         Settings(listen=f"{host}:6736")
+
+
+TOKEN = Token("marker-0123456789abcdef")
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:6736", "[::]:0", "box.local:80"])
+def test_with_a_token_any_address_will_do(listen: str) -> None:
+    """Who reaches the listener must show the token there, so that others may reach it."""
+    assert Settings(listen=listen, token=TOKEN).listen == listen
+
+
+def test_a_token_file_that_nobody_read_is_refused() -> None:
+    """Settings that were not loaded cannot promise a token and listen without one."""
+    with pytest.raises(InvalidSettingError, match=r"^token_file: "):
+        Settings(token_file="token")
+
+
+def test_the_token_is_not_in_a_repr() -> None:
+    """Settings may be printed, formatted and compared: the token cannot be read from them, nor be encoded."""
+    settings = Settings(token=TOKEN)
+    assert "marker" not in f"{settings!r} {settings} {settings.token!r} {settings.token}"
+    with pytest.raises(TypeError):
+        msgspec.json.encode(settings)
+    assert settings != Settings()
+
+
+def test_loopback_is_what_only_this_machine_reaches() -> None:
+    """Any address of the loopback networks and the name localhost; other names may lead anywhere."""
+    assert all(is_loopback(host) for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost"))
+    assert not any(is_loopback(host) for host in ("", "0.0.0.0", "::", "10.0.0.1", "localhost.example", "local"))  # noqa: S104 - no socket
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("auto", "auto"),
+        ("off", "off"),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("[::1]:6735", ("::1", 6735)),
+        ("unix:/run/openline.sock", Path("/run/openline.sock")),
+        ("unix:here", Path("here").absolute()),
+        ("unix:~/here", Path("~/here").expanduser()),
+    ],
+)
+def test_the_admin_address_is_given_in_its_parts(text: str, address: object) -> None:
+    """A word, host and port, or the full path of a socket."""
+    assert Settings(admin_listen=text).admin_address == address
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("of", """'of' is not "auto", "off", HOST:PORT or unix:PATH"""),
+        ("", """'' is not "auto", "off", HOST:PORT or unix:PATH"""),
+        (":1", "':1' has no host: write it as 127.0.0.1:6735"),
+        ("::1:1", "'::1:1': an IPv6 address goes in brackets, as in [::1]:6735"),
+        ("127.0.0.1:x", "'x' is not a port: it must be a number from 0 to 65535"),
+        ("127.0.0.1:6736", 'is the address of `listen`: use another port, or "auto"'),
+        ("unix:", "a socket's full path may have 103 bytes: write it as unix:/a/short/path"),
+        (f"unix:/{'x' * 103}", "a socket's full path may have 103 bytes: write it as unix:/a/short/path"),
+        ("unix:/a\0b", "a socket's full path may have 103 bytes: write it as unix:/a/short/path"),
+        (
+            "0.0.0.0:6735",
+            (
+                "'0.0.0.0' is not a loopback address, and whoever reaches it could read its status: set"
+                ' admin_scope = "probes", or use 127.0.0.1 or unix:PATH'
+            ),
+        ),
+    ],
+)
+def test_an_admin_address_that_cannot_be_is_refused(text: str, problem: str) -> None:
+    """What is no address, the callers' own, and one that others reach: each is refused with what to do."""
+    with pytest.raises(InvalidSettingError) as refused:
+        Settings(admin_listen=text)
+    assert (refused.value.key, refused.value.problem) == ("admin_listen", problem)
+
+
+def test_probes_may_come_from_elsewhere() -> None:
+    """Where it says nothing but yes and no, the admin listener may be anywhere, and needs no token."""
+    assert Settings(admin_listen="0.0.0.0:1", admin_scope="probes").admin_address == ("0.0.0.0", 1)  # noqa: S104 - no socket
+
+
+def test_ports_of_the_systems_choice_are_never_the_same() -> None:
+    """Port 0 of `listen` and of admin_listen are two ports."""
+    assert Settings(listen="127.0.0.1:0", admin_listen="127.0.0.1:0").admin_address == ("127.0.0.1", 0)
+
+
+@pytest.mark.parametrize("name", ["x-openline-token", "X-Openline-Mode"])
+def test_our_own_headers_are_nobodys_identity(name: str) -> None:
+    """A header to Openline is never put on an upgrade: the token would go upstream."""
+    with pytest.raises(InvalidSettingError, match=r"^identity_headers: .* is a header to Openline itself"):
+        Upstream(identity_headers=(name,))
 
 
 @pytest.mark.parametrize(

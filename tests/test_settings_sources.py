@@ -269,6 +269,9 @@ TEXTS = {
     "listen": st.integers(0, 65_535).map(lambda port: f"127.0.0.1:{port}"),
     "upstream.url": st.sampled_from(["http://127.0.0.1:6737/v1", "https://host", "https://host/a/b%20c"]),
     "upstream.beta_header": st.text("abc=-019", max_size=20),
+    "upstream.ca_file": st.sampled_from(["", "/etc/ssl/own.pem"]),
+    "token_file": st.just(""),
+    "admin_listen": st.sampled_from(["auto", "off", "[::1]:0", "127.0.0.1:65535", "unix:/tmp/a socket"]),
 }
 
 

@@ -8,33 +8,47 @@ from typing import Literal
 import aiohttp
 import msgspec
 
+from proxy.telemetry.logs import printable
+
 _ASK_SECONDS = 1.0
 _ANSWER_BYTES = 4_096
 _LISTENING = "0A"
+_LONGEST = 200
+# Where everything is listened on, by which address to ask.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with
 
 
 class _Health(msgspec.Struct, frozen=True):
-    """What another Openline says of itself."""
+    """What another Openline says of itself: to those who show no token, where it wants one, its name alone."""
 
     name: Literal["openline"]
-    version: str
-    pid: int
+    version: str | None = None
+    pid: int | None = None
+    api: str | None = None
 
 
-async def describe(host: str, port: int) -> str:
-    """One clause: which program listens at `host:port`, as far as it can be told within a second or so."""
-    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    health = await _health(f"{base}/healthz")
-    if health is not None:
-        return f"openline is already running (pid {health.pid}, version {health.version}) at {base}/v1"
-    return _holder(port) or "another program is listening there"
+async def describe(place: Path | tuple[str, int]) -> str:
+    """One clause: which program listens there, as far as it can be told within a second or so."""
+    health = await _health(place)
+    if health is None:
+        return (None if isinstance(place, Path) else _holder(place[1])) or "another program is listening there"
+    about = f" (pid {health.pid}, version {health.version})" if health.pid and health.version else ""
+    return printable(f"openline is already running{about} {f'at {health.api}' if health.api else 'there'}", _LONGEST)
 
 
-async def _health(url: str) -> _Health | None:
+async def _health(place: Path | tuple[str, int]) -> _Health | None:
     """What an Openline answers; None from any other program."""
+    if isinstance(place, Path):
+        connector: aiohttp.BaseConnector = aiohttp.UnixConnector(str(place))
+        url = "http://localhost/healthz"
+    else:
+        host, port = _LOOPBACK.get(place[0], place[0]), place[1]
+        connector = aiohttp.TCPConnector()
+        url = f"http://[{host}]:{port}/healthz" if ":" in host else f"http://{host}:{port}/healthz"
+    timeout = aiohttp.ClientTimeout(total=_ASK_SECONDS)
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ASK_SECONDS)) as session,
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
             session.get(url, allow_redirects=False) as response,
         ):
             body = await response.content.read(_ANSWER_BYTES)

@@ -11,16 +11,21 @@ from typing import get_args
 
 import click
 
-from proxy import __version__
 from proxy.cli import occupant
+from proxy.cli.greeting import greeting
 from proxy.cli.output import Output
-from proxy.config import Lanes, Match, Mode, Settings
+from proxy.config import Lanes, Match, Mode
+from proxy.errors import StartFault
+from proxy.server.admin import CannotListen
 from proxy.server.app import Openline
-from proxy.settings_sources import ConfigError, Loaded, leaves, load
+from proxy.server.descriptors import raise_limit
+from proxy.settings_sources import ConfigError, Loaded, load
 from proxy.tasks import Tasks
 from proxy.telemetry.logs import turn_line
 
 _CLOSE_SECONDS = 5.0
+# The settings of options that are not called as they are.
+_KEYS = {"upstream": "upstream.url", "lanes": "upstream.lanes"}
 
 
 class _BadSettings(click.ClickException):
@@ -54,6 +59,9 @@ class _Signals:
 @click.command()
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen.  [default: 127.0.0.1:6736]")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Short for --listen 127.0.0.1:PORT; 0: any free one.")
+@click.option(
+    "--token-file", metavar="FILE", help="The token that callers must show; needed where --listen is not loopback."
+)
 @click.option("--upstream", metavar="URL", help="The API.  [default: https://api.openai.com/v1]")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The settings file, TOML.")
 @click.option(
@@ -64,17 +72,7 @@ class _Signals:
     "--lanes", type=click.Choice(get_args(Lanes)), help="Several conversations on one connection.  [default: auto]"
 )
 @click.option("-v", "--verbose", is_flag=True, default=None, help="Say which settings are not the defaults, and why.")
-def run(
-    *,
-    listen: str | None,
-    port: int | None,
-    upstream: str | None,
-    config: Path | None,
-    mode: str | None,
-    match: str | None,
-    lanes: str | None,
-    verbose: bool | None,
-) -> int:
+def run(*, listen: str | None, port: int | None, config: Path | None, **others: object) -> int:
     """Run the proxy in the foreground.
 
     It prints the line to paste, then one line per turn. Ctrl-C lets running turns end; twice ends at once.
@@ -83,12 +81,12 @@ def run(
         raise click.UsageError("give --listen or --port, not both", click.get_current_context())
     if port is not None:
         listen = f"127.0.0.1:{port}"
-    flags = {"listen": listen, "upstream.url": upstream, "mode": mode, "match": match, "verbose": verbose}
-    flags["upstream.lanes"] = lanes
+    flags = {"listen": listen, **{_KEYS.get(name, name): value for name, value in others.items()}}
     try:
         loaded = load({k: v for k, v in flags.items() if v is not None}, os.environ, config=config)
     except ConfigError as error:
         raise _BadSettings(str(error)) from None
+    raise_limit()
     out = Output(sys.stdout.fileno())
     try:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
@@ -110,13 +108,18 @@ async def _serve(loaded: Loaded, out: Output) -> int:
     """Serve until a signal; gives the exit status."""
     settings = loaded.settings
     signals = _Signals()
-    app = Openline(settings, lambda outcome: out.line(turn_line(outcome)))
+    app = Openline(settings, lambda outcome: out.line(turn_line(outcome)), lambda text: out.line(f"openline: {text}"))
     try:
         try:
             base = await app.start()
+        except StartFault as fault:
+            raise _BadSettings(str(fault)) from None
+        except CannotListen as refused:
+            raise click.ClickException(await _no_admin(refused.place, refused.error)) from None
         except OSError as error:
-            raise click.ClickException(await _refusal(settings, error)) from None
-        _greet(loaded, base, out)
+            raise click.ClickException(await _refusal((settings.listen_host, settings.listen_port), error)) from None
+        for line in greeting(loaded, base, app.admin):
+            out.line(line)
         await signals.first.wait()
         return await _drain(app, settings.drain_seconds, signals, out)
     finally:
@@ -124,17 +127,6 @@ async def _serve(loaded: Loaded, out: Output) -> int:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await app.close()
-
-
-def _greet(loaded: Loaded, base: str, out: Output) -> None:
-    settings = loaded.settings
-    out.line(f"export OPENAI_BASE_URL={base}")
-    out.line(f"openline {__version__}: upstream {settings.upstream.url}, mode {settings.mode}")
-    if settings.verbose:
-        for leaf in leaves():
-            origin = loaded.origins[leaf.key]
-            if origin.kind != "default":
-                out.line(f"set: {leaf.key} ({origin})")
 
 
 async def _drain(app: Openline, limit: float, signals: _Signals, out: Output) -> int:
@@ -159,11 +151,21 @@ async def _drain(app: Openline, limit: float, signals: _Signals, out: Output) ->
     return signals.status
 
 
-async def _refusal(settings: Settings, error: OSError) -> str:
-    """Why nothing can listen there, and what to do."""
-    place = f"port {settings.listen_port} on {settings.listen_host}"
+async def _refusal(address: tuple[str, int], error: OSError) -> str:
+    """Why callers cannot be listened to there, and what to do."""
+    why = await _why(address, error)
+    taken = error.errno == errno.EADDRINUSE
+    way = "another port with --port (0: any free one)" if taken else "another with --port or --listen"
+    return f"{why}; choose {way}"
+
+
+async def _no_admin(place: Path | tuple[str, int], error: OSError) -> str:
+    """The same of the admin listener."""
+    return f'admin_listen: {await _why(place, error)}; choose another, or "auto"'
+
+
+async def _why(place: Path | tuple[str, int], error: OSError) -> str:
+    name = f"the socket {place}" if isinstance(place, Path) else f"port {place[1]} on {place[0]}"
     if error.errno == errno.EADDRINUSE:
-        who = await occupant.describe(settings.listen_host, settings.listen_port)
-        return f"{place} is taken: {who}; choose another port with --port (0: any free one)"
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return f"{place} cannot be listened on: {reason}; choose another with --port or --listen"
+        return f"{name} is taken: {await occupant.describe(place)}"
+    return f"{name} cannot be listened on: {error.strerror or error}"

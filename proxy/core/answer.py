@@ -71,7 +71,7 @@ class Ending:
     status: str
     stored: bool
     usage: Usage
-    spoken: tuple[tuple[Object, ...], ...] = ()
+    spoken: tuple[tuple[Object, ...], ...] = field(default=(), repr=False)
     """The forms in which a caller may send the output back; empty where nothing can be continued."""
     reason: Whole | None = None
     """Why nothing can be continued."""
@@ -82,7 +82,7 @@ class Answer:
     """The output of one turn while it streams."""
 
     added: set[int] = field(default_factory=set)
-    done: dict[int, bytes] = field(default_factory=dict)
+    done: dict[int, bytes] = field(default_factory=dict, repr=False)
     begun: Event | None = None
     ended: Event | None = None
     muddled: bool = False
@@ -179,11 +179,20 @@ class Answer:
         if self.ended is None or self.ended.kind is not Kind.COMPLETED or final.status not in (None, "completed"):
             return Whole.UNFINISHED
         kinds = {kind(item) for item in self.items}
-        if not self.whole or not final.id or "" in kinds:
+        if not self.whole or not final.id or "" in kinds or self._began_as_another(final.id):
             return Whole.UNCLEAR_OUTPUT
         if kinds & _COMPACTION:
             return Whole.COMPACTION
         return Whole.HOSTED_TOOLS if kinds - CLIENT_SIDE and rules.match != "relaxed" else None
+
+    def _began_as_another(self, response_id: str) -> bool:
+        """Whether the response that ended is not the one that began: then its items are of who knows which."""
+        if self.begun is None:
+            return False
+        try:
+            return msgspec.json.decode(self.begun.frame, type=_Ended).response.id not in ("", response_id)
+        except _ODD:
+            return True
 
     def response(self) -> bytes:
         """The final response object for a JSON caller: verbatim, its `output` from the stream where it came empty.

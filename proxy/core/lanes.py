@@ -133,7 +133,7 @@ class Lane:
         if self.state is State.QUARANTINED:
             return Whose.NOBODY
         if not self._unanswered:
-            raise OutOfPlace(f"{event.type} while nothing was asked")
+            raise OutOfPlace(f"{event.label} while nothing was asked")
         dropped = self.state is State.DRAINING
         whose = self._unanswered[0]
         ended = event.kind in TERMINAL or event.kind is Kind.ERROR
@@ -248,10 +248,18 @@ class Lanes:
         # On a lane that was given up the upstream may still be at work, for ever as far as can be known.
         at_work = [lane for lane in self._lanes.values() if lane.in_flight or lane.state is State.QUARANTINED]
         if name is not None or len(at_work) != 1 or (self.proven and not error):
-            raise OutOfPlace(f"{event.type} of no known turn")
+            raise OutOfPlace(f"{event.label} of no known turn")
         if not self.proven and not error:
             self._unname(at_work[0])
         return at_work[0]
+
+    def asked_by(self, event: Event) -> Lane | None:
+        """The lane whose create this error answers, where that can be told."""
+        try:
+            lane = self.of(event)
+        except OutOfPlace:
+            return None
+        return lane if lane.state is State.AWAITED else None
 
     def _unname(self, lane: Lane) -> None:
         """The host did not echo the name: it has no lanes, and took the create on its only one."""

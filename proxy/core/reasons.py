@@ -56,7 +56,10 @@ class Plain(StrEnum):
     DIAL_FAILED = "dial_failed"
     BREAKER_OPEN = "breaker_open"
     POOL_FULL = "pool_full"
+    NO_DESCRIPTOR = "no_descriptor"
     OVERSIZE = "oversize"
+    AGE_LIMIT = "age_limit"
+    NO_LANES = "no_lanes"
     LINE_LOST = "line_lost"
 
 
@@ -102,5 +105,9 @@ MEANINGS: dict[Reason, str] = {
     Plain.BREAKER_OPEN: "Connections failed, or brought nothing, repeatedly; they are tried again after a while.",
     Plain.POOL_FULL: "All connections are busy and no more are allowed.",
     Plain.OVERSIZE: "The frame would exceed the host's limit.",
-    Plain.LINE_LOST: "A second connection was lost too, before anything of this turn could run on it.",
+    Plain.NO_DESCRIPTOR: "No file descriptor was left for another connection: raise the limit of open files.",
+    Plain.AGE_LIMIT: "The host refused the turn on two connections, as they had reached its age limit.",
+    Plain.NO_LANES: "The host refused the turn's lane on a second connection too.",
+    Plain.LINE_LOST: "Two connections were lost before this turn could be answered there, "
+    "or one and the time for another try was over.",
 }

@@ -12,9 +12,10 @@ class Fault(StrEnum):
     UPGRADE_FORBIDDEN = "upgrade refused: 401 or 403"
     UPGRADE_REFUSED = "upgrade refused: 429"
     DIAL_FAILED = "dial failure, timeout, or another refusal of the upgrade"
+    NO_DESCRIPTOR = "no file descriptor was left for a socket"
     BREAKER_OPEN = "lines came to nothing repeatedly just before"
     POOL_FULL = "no connection became free in time"
-    OVERSIZE = "a frame is larger than the host takes, or than Openline takes"
+    OVERSIZE = "a frame is larger than the host takes"
     NOT_FOUND = "previous_response_not_found for our own delta"
     CONNECTION_LIMIT = "websocket_connection_limit_reached"
     NO_LANES = "the host knows no stream_id, or has no lane left"
@@ -43,6 +44,7 @@ class Fact(StrEnum):
     REDIALLED = "dialled twice already"
     REPLAYED = "replayed already"
     MOVED = "went to another connection already"
+    SPENT = "no time for detours is left"
 
 
 class Action(StrEnum):
@@ -81,24 +83,31 @@ RULES: tuple[Rule, ...] = (
     Rule(Fault.UPGRADE_FORBIDDEN, _UNSENT, Action.HTTP),
     Rule(Fault.UPGRADE_REFUSED, _UNSENT, Action.ANSWER),
     Rule(Fault.DIAL_FAILED, _UNSENT, Action.HTTP, (Fact.REDIALLED,)),
+    Rule(Fault.DIAL_FAILED, _UNSENT, Action.HTTP, (Fact.SPENT,)),
     Rule(Fault.DIAL_FAILED, _UNSENT, Action.REDIAL),
+    # The pool has closed an idle socket meanwhile, if it had one.
+    Rule(Fault.NO_DESCRIPTOR, _UNSENT, Action.HTTP, (Fact.REDIALLED,)),
+    Rule(Fault.NO_DESCRIPTOR, _UNSENT, Action.HTTP, (Fact.SPENT,)),
+    Rule(Fault.NO_DESCRIPTOR, _UNSENT, Action.REDIAL),
     Rule(Fault.BREAKER_OPEN, _UNSENT, Action.HTTP),
     Rule(Fault.POOL_FULL, _UNSENT, Action.HTTP),
     Rule(Fault.OVERSIZE, (Phase.UNSENT, Phase.WRITTEN), Action.HTTP),
-    Rule(Fault.OVERSIZE, _STREAMING, Action.BAD_GATEWAY, (Fact.JSON,)),
-    Rule(Fault.OVERSIZE, _STREAMING, Action.SAY_FAILED, (Fact.SAY_FAILED,)),
-    Rule(Fault.OVERSIZE, _STREAMING, Action.CUT),
     Rule(Fault.NOT_FOUND, _WRITTEN, Action.REPLAY_HERE),
+    # An error in place of the first event answers the create: it was refused, and ran nowhere. So these may be sent
+    # again where tools act, and with replay = "unsent", too.
     Rule(Fault.CONNECTION_LIMIT, _WRITTEN, Action.HTTP, (Fact.REPLAYED,)),
     Rule(Fault.CONNECTION_LIMIT, _WRITTEN, Action.REPLAY_ELSEWHERE),
     Rule(Fault.NO_LANES, _WRITTEN, Action.HTTP, (Fact.REPLAYED,)),
     Rule(Fault.NO_LANES, _WRITTEN, Action.REPLAY_ELSEWHERE),
     Rule(Fault.REJECTED, _WRITTEN, Action.ANSWER),
     Rule(Fault.LINE_LOST, _UNSENT, Action.HTTP, (Fact.MOVED,)),
+    Rule(Fault.LINE_LOST, _UNSENT, Action.HTTP, (Fact.SPENT,)),
     Rule(Fault.LINE_LOST, _UNSENT, Action.REPLAY_ELSEWHERE),
     Rule(Fault.LINE_LOST, _WRITTEN, Action.BAD_GATEWAY, (Fact.REPLAYED,)),
     Rule(Fault.LINE_LOST, _WRITTEN, Action.BAD_GATEWAY, (Fact.ACTS,)),
     Rule(Fault.LINE_LOST, _WRITTEN, Action.BAD_GATEWAY, (Fact.UNSENT_ONLY,)),
+    # A doubtful line's pong alone uses up time after the create was written.
+    Rule(Fault.LINE_LOST, _WRITTEN, Action.HTTP, (Fact.SPENT,)),
     Rule(Fault.LINE_LOST, _WRITTEN, Action.REPLAY_ELSEWHERE),
     Rule(Fault.LINE_LOST, _STREAMING, Action.BAD_GATEWAY, (Fact.JSON, Fact.REPLAYED)),
     Rule(Fault.LINE_LOST, _STREAMING, Action.BAD_GATEWAY, (Fact.JSON, Fact.ACTS)),
@@ -111,8 +120,6 @@ RULES: tuple[Rule, ...] = (
     Rule(Fault.SILENCE, _STREAMING, Action.GATEWAY_TIMEOUT, (Fact.JSON,)),
     Rule(Fault.SILENCE, _STREAMING, Action.SAY_FAILED, (Fact.SAY_FAILED,)),
     Rule(Fault.SILENCE, _STREAMING, Action.CUT),
-    Rule(Fault.GARBAGE, _UNSENT, Action.HTTP, (Fact.MOVED,)),
-    Rule(Fault.GARBAGE, _UNSENT, Action.REPLAY_ELSEWHERE),
     Rule(Fault.GARBAGE, _WRITTEN, Action.BAD_GATEWAY),
     Rule(Fault.GARBAGE, _STREAMING, Action.BAD_GATEWAY, (Fact.JSON,)),
     Rule(Fault.GARBAGE, _STREAMING, Action.SAY_FAILED, (Fact.SAY_FAILED,)),

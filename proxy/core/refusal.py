@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeGuard
 
 import msgspec
@@ -73,12 +73,12 @@ class Refusal:
     """What the upstream answered instead of a response."""
 
     status: int
-    error: bytes
+    error: bytes = field(repr=False)
     """The whole error object, as JSON."""
-    code: str | None
-    message: str
-    param: str | None
-    headers: Mapping[str, str]
+    code: str | None = field(repr=False)
+    message: str = field(repr=False)
+    param: str | None = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
 
     @property
     def not_found(self) -> bool:

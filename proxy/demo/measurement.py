@@ -69,7 +69,8 @@ async def measure(task: Task, link: Link, model_seconds: float, tick: Tick, *, p
         base_url = await simulator.start()
         if proxied:
             # Port 0 also means: no state file, so an installed proxy's memory is neither read nor changed.
-            proxy = Openline(Settings(listen="127.0.0.1:0", upstream=Upstream(url=base_url)), lambda _: None)
+            settings = Settings(listen="127.0.0.1:0", admin_listen="off", upstream=Upstream(url=base_url))
+            proxy = Openline(settings, lambda _: None)
             stack.push_async_callback(proxy.close)
             base_url = await proxy.start()
         conversation = await converse(base_url, task, silence)

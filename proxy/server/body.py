@@ -1,9 +1,10 @@
 """A request body: read within limits, its content encoding undone for reading while the raw bytes are kept."""
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import brotli
@@ -13,6 +14,16 @@ try:
     from compression import zstd
 except ImportError:  # before Python 3.14
     from backports import zstd
+
+
+# Nobody encodes twice but to keep us busy: each layer may unpack to the limit, and be the next one's input.
+_MOST_LAYERS = 3
+# For a JSON's depth its braces are brackets, and all but these and the quotes does not count.
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'"[]{}'))
+_STRING = re.compile(rb'"[^"]*"')
+# More than these is no history but an attempt to keep us busy.
+_MOST_BRACKETS = 1_000_000
 
 
 class BodyFault(Exception):
@@ -63,7 +74,7 @@ class Upload:
 class Prefix:
     """What was read of a body that is larger than the limit, and where the rest comes from."""
 
-    read: tuple[bytes, ...]
+    read: tuple[bytes, ...] = field(repr=False)
     rest: AsyncIterator[bytes]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -86,10 +97,29 @@ async def read(upload: Upload, limit: int) -> bytes | Prefix:
 
 def decode(body: bytes, encodings: str, limit: int) -> bytes:
     """Undo the `Content-Encoding` header's list, last first. Raises NotDecodable, TooLarge (over `limit` bytes)."""
-    for name in reversed([part.strip().lower() for part in encodings.split(",") if part.strip()]):
-        if name != "identity":
-            body = _decode_one(body, name, limit)
+    names = [part.strip().lower() for part in encodings.split(",")]
+    layers = [name for name in names if name not in {"", "identity"}]
+    if len(layers) > _MOST_LAYERS:
+        raise NotDecodable(f"{len(layers)} layers")
+    for name in reversed(layers):
+        body = _decode_one(body, name, limit)
     return body
+
+
+def is_deeper(body: bytes, most: int) -> bool:
+    """Whether the JSON `body` is nested more than `most` levels deep. It is looked at flat: nothing here recurses."""
+    if body.count(b"[") + body.count(b"{") <= most:
+        return False
+    # Escaped backslashes first, or the one before a closing quote would seem to escape it.
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = _STRING.sub(b"", unescaped.translate(_ONE_KIND, _NOT_STRUCTURE))
+    for _ in range(most):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")  # the innermost level
+        if len(brackets) > _MOST_BRACKETS:
+            return True
+    return bool(brackets)
 
 
 def _decode_one(body: bytes, name: str, limit: int) -> bytes:

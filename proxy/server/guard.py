@@ -5,7 +5,7 @@ import re
 
 from aiohttp import web
 
-from proxy.config import Settings
+from proxy.config import Settings, is_loopback
 from proxy.errors import Problem, Refused
 
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{0,5})?")
@@ -15,8 +15,11 @@ _UNENCODED = ("", "chunked")
 class Guard:
     """Keeps foreign web pages (DNS rebinding, cross-origin posts), our own requests and what no proxy can carry out."""
 
-    def __init__(self, settings: Settings, marker: str) -> None:
-        self._hosts = {"localhost", *(host.lower() for host in settings.allowed_hosts)}
+    def __init__(self, settings: Settings, marker: str, *, listening: str | None = None) -> None:
+        """`listening` is the host listened on, where that is not the setting `listen`."""
+        listening = listening or settings.listen_host
+        self._hosts = {"localhost", listening.lower(), *(host.lower() for host in settings.allowed_hosts)}
+        self._abroad = not is_loopback(listening)
         self._origins = frozenset(settings.allowed_origins)
         self._marker = marker
 
@@ -36,14 +39,18 @@ class Guard:
             raise Refused(Problem.UPGRADE)
 
     def _allows(self, header: str) -> bool:
-        """Whether a Host header names this proxy, with any port: ports are forwarded and mapped."""
+        """Whether a Host header names this proxy, with any port: ports are forwarded and mapped.
+
+        Where other machines may call, any address will do: whoever rebinds a name has that name in Host.
+        """
         parts = _HOST.fullmatch(header.lower())
         host = (parts[1] or parts[2]) if parts else ""
-        return host in self._hosts or _is_loopback(host)
+        return host in self._hosts or is_loopback(host) or (self._abroad and _is_address(host))
 
 
-def _is_loopback(host: str) -> bool:
+def _is_address(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
         return False
+    return True

@@ -1,7 +1,6 @@
 """The handler: each HTTP request becomes a turn, or passes through."""
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,15 +9,17 @@ from secrets import token_hex
 import msgspec
 from aiohttp import web
 
-from proxy import __version__
-from proxy.config import Settings
+from proxy.config import OWN_HEADERS, Settings
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.reasons import Passed, Plain, Route
-from proxy.core.request import NotPlain, parse
+from proxy.core.request import CreateRequest, NotPlain, parse
 from proxy.errors import Answer, Problem, Refused
-from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, read
+from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, is_deeper, read
+from proxy.server.caller import crowded
 from proxy.server.guard import Guard
-from proxy.server.responses import HttpSink
+from proxy.server.responses import HttpSink, labels
+from proxy.server.status import Identity
+from proxy.server.target import Target, target
 from proxy.turns.outcome import End, Outcome
 from proxy.turns.sink import CallerGone
 from proxy.turns.turn import Turn
@@ -30,6 +31,10 @@ _RESPONSES = "/v1/responses"
 _HEALTH = "/healthz"
 _MODE = "x-openline-mode"
 _MODES = ("on", "full", "off")
+# Each may take twice limits.body_bytes of memory.
+_UNPACKED_AT_ONCE = 2
+# No standard scheme: an SDK must not take Openline's token for the API's key.
+_CHALLENGE = {"www-authenticate": 'Openline-Token realm="openline"'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class _Call:
     """One request, and where its answer and its record go."""
 
     request: web.Request
+    target: Target
     upload: Upload
     sink: HttpSink
     outcome: Outcome
@@ -48,7 +54,7 @@ class _Call:
         except UnicodeDecodeError as error:
             raise Refused(Problem.BAD_REQUEST, "a header is not UTF-8") from error
         body = self.upload if self.request.body_exists else None
-        return HttpRequest(self.request.method, self.request.raw_path, headers, body)
+        return HttpRequest(self.request.method, self.target.text, headers, body)
 
 
 class Handler:
@@ -76,24 +82,26 @@ class Handler:
         self._guard = guard
         self._report = report
         self._semantic = {*SEMANTIC, *(name.lower() for name in settings.upstream.semantic_headers)}
+        self.identity = Identity()
         self.running = 0
-        self._draining = False
+        self.draining = False
         self._drained = False
         self._idle = asyncio.Event()
+        self._unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer any request, and report its outcome once, however it ends."""
-        if request.raw_path == _HEALTH:
-            return self._health(request)
+        asked = target(request, self._settings.token)
+        if asked.text == _HEALTH:
+            return self._health(request, asked)
         began = time.monotonic()
         timeouts = self._settings.timeouts
-        outcome = Outcome(
-            f"ol_{token_hex(12)}", Route.PASSTHROUGH, method=request.method, path=request.raw_path.partition("?")[0]
-        )
+        outcome = Outcome(f"ol_{token_hex(12)}", Route.PASSTHROUGH, method=request.method, path=asked.path)
         call = _Call(
             request,
+            asked,
             Upload(request.content, timeouts.silence_seconds),
-            HttpSink(request, timeouts.write_seconds),
+            HttpSink(request, timeouts.write_seconds, lambda: self.draining),
             outcome,
         )
         self.running += 1
@@ -119,20 +127,34 @@ class Handler:
             self._report(outcome)
         return call.sink.response
 
-    def _health(self, request: web.Request) -> web.Response:
+    def _health(self, request: web.Request, asked: Target) -> web.Response:
         """Who is here, also while draining: `openline run` asks it when the port is taken. No turn, so no outcome."""
         try:
             self._guard.check(request)
         except Refused as refused:
             answer = refused.problem.answer(refused.detail)
         else:
-            who = {"name": "openline", "version": __version__, "pid": os.getpid()}
+            who = self.identity if asked.trusted else {"name": self.identity.name}
             answer = Answer(200, msgspec.json.encode(who), {"content-type": "application/json"})
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
+    @property
+    def unready(self) -> str | None:
+        """Why a new turn would be refused now, in a word; None where it would be taken."""
+        if self.draining:
+            return "draining"
+        return "overloaded" if self.running >= self._settings.limits.requests else None
+
+    def refuse(self, problem: Problem, detail: str) -> Answer:
+        """The answer to what never became a request, reported as an outcome without a word of what was sent."""
+        outcome = Outcome(f"ol_{token_hex(12)}", Route.PASSTHROUGH, method="-", path="-", end=End.ERROR)
+        outcome.status, outcome.faults = problem.value[0], [detail]
+        self._report(outcome)
+        return problem.answer(detail, {"x-request-id": outcome.id, **labels(outcome)})
+
     async def drain(self, limit: float) -> None:
         """Take no new requests; wait for the running ones, at most `limit` seconds."""
-        self._draining = True
+        self.draining = True
         self._idle.clear()
         try:
             async with asyncio.timeout(limit):
@@ -145,21 +167,29 @@ class Handler:
     async def _serve(self, call: _Call) -> None:
         """Answer the request, or say why not."""
         try:
-            self._admit(call.request)
+            self._admit(call)
             await self._route(call)
         except Refused as refused:
             call.outcome.end, call.outcome.status = End.ERROR, refused.problem.value[0]
             # Closed, as the body may not have been read.
-            await call.sink.answer(refused.problem.answer(refused.detail), call.outcome, close=True)
+            headers = None
+            if refused.problem is Problem.TOKEN:
+                headers = _CHALLENGE
+                call.outcome.faults.append("the token was not shown")
+            await call.sink.answer(refused.problem.answer(refused.detail, headers), call.outcome, close=True)
 
-    def _admit(self, request: web.Request) -> None:
-        if self._draining:
+    def _admit(self, call: _Call) -> None:
+        if self.draining:
             raise Refused(Problem.DRAINING)
-        self._guard.check(request)
+        if self.running > self._settings.limits.requests or crowded(call.request):
+            raise Refused(Problem.OVERLOADED)
+        self._guard.check(call.request)
+        if not call.target.trusted:
+            raise Refused(Problem.TOKEN)
 
     async def _route(self, call: _Call) -> None:
         """Decide what the request is."""
-        path, question, _ = call.request.raw_path.partition("?")
+        path, question, _ = call.target.text.partition("?")
         mode = self._mode(call.request)
         origin = call.origin()
         if path != _RESPONSES or call.request.method != "POST":
@@ -197,7 +227,8 @@ class Handler:
             return
         try:
             encodings = ",".join(call.request.headers.getall("Content-Encoding", ()))
-            create = parse(decode(raw, encodings, limits.body_bytes), most_items=limits.items)
+            plain = await self._unpack(raw, encodings) if encodings else raw
+            create = self._parsed(plain)
         except (NotPlain, NotDecodable, TooLarge) as error:
             await self._pass(call, origin, error.reason if isinstance(error, NotPlain) else Passed.ODD_BODY)
             return
@@ -208,10 +239,23 @@ class Handler:
         call.sink.wants_json = not create.stream
         await self._turns.run(Turn(create, key, origin, forced_full, call.outcome), call.sink)
 
+    def _parsed(self, plain: bytes) -> CreateRequest:
+        """The create that a body is, within limits. Raises NotPlain."""
+        create = parse(plain, most_items=self._settings.limits.items)
+        if is_deeper(plain, self._settings.limits.depth):
+            raise NotPlain(Passed.ODD_BODY)
+        return create
+
+    async def _unpack(self, raw: bytes, encodings: str) -> bytes:
+        """The body without its encodings. It takes a thread, and few at a time: a bomb holds up nobody but its kind."""
+        async with self._unpacking:
+            return await asyncio.to_thread(decode, raw, encodings, self._settings.limits.body_bytes)
+
     def _is_semantic(self, headers: Mapping[str, str]) -> bool:
         """Whether a header means something that a shared socket cannot carry."""
         listed = {name.lower() for name in self._settings.upstream.identity_headers}
-        return any(name in headers for name in self._semantic - listed) or unlisted_credential(headers, listed)
+        passing = [name for name in headers if not name.lower().startswith(OWN_HEADERS)]
+        return any(name in headers for name in self._semantic - listed) or unlisted_credential(passing, listed)
 
     async def _pass(self, call: _Call, origin: HttpRequest, reason: Passed | Plain) -> None:
         """Send the request on untouched, and the answer back."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 from aiohttp import web
@@ -54,12 +54,13 @@ def labels(outcome: Outcome) -> dict[str, str]:
 class HttpSink:
     """One HTTP request's answer. `wants_json` as the request's `stream` says.
 
-    A caller that takes nothing for `seconds` counts as gone.
+    A caller that takes nothing for `seconds` counts as gone. While `closing()`, an answer says that it is the last one.
     """
 
-    def __init__(self, request: web.Request, seconds: float) -> None:
+    def __init__(self, request: web.Request, seconds: float, closing: Callable[[], bool]) -> None:
         self._request = request
         self._seconds = seconds
+        self._closing = closing
         self.wants_json = False
         self.response: web.StreamResponse = web.Response(status=499)
         """What the library is to end; the one that it begins with goes to nobody."""
@@ -120,6 +121,8 @@ class HttpSink:
 
     async def _start(self, reply: Reply) -> None:
         self.response = reply
+        if self._closing():
+            reply.force_close()
         await self._within(reply.prepare(self._request))
 
     async def _write(self, data: bytes) -> None:

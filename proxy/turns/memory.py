@@ -68,7 +68,7 @@ class Memory:
         head = turn.continued
         if head and (head.stored or head is lease.dead):
             self._heads.bury(head, Whole.REJECTED)
-            lease.dead = None
+            lease.dead = None if head is lease.dead else lease.dead
 
     def released(self, lease: Lease) -> None:
         """The turn is over: the head that its lane moved on from can be continued no more, not even by a fork."""

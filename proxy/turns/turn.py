@@ -13,6 +13,7 @@ from proxy.turns.relay import Relay
 from proxy.upstream.address import PoolKey
 from proxy.upstream.http import HttpRequest
 from proxy.upstream.lease import Lease
+from proxy.upstream.patience import Patience
 
 
 @dataclass(slots=True)
@@ -32,6 +33,8 @@ class Turn:
     lease: Lease | None = None
     relay: Relay | None = None
     phase: Phase = Phase.UNSENT
+    patience: Patience = field(init=False, repr=False)
+    """What may still be lost on sockets that come to nothing; it begins with the turn."""
     redialled: bool = False
     moved: bool = False
     """Whether it went from one connection to another already."""

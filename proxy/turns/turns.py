@@ -1,5 +1,6 @@
 """Turns: each runs in five steps, and the recovery table says what is done when one of them fails."""
 
+import math
 import time
 from collections.abc import Mapping
 from secrets import token_hex
@@ -21,6 +22,7 @@ from proxy.turns.turn import Turn
 from proxy.upstream.capabilities import Host
 from proxy.upstream.http import PlainHttp
 from proxy.upstream.lease import Lease
+from proxy.upstream.patience import Patience
 from proxy.upstream.pool import Pool
 
 # The answer to a made-up id needs no model: a host that takes longer is not going to give one.
@@ -36,6 +38,9 @@ _PLAIN_REASONS: Mapping[Fault, Plain] = {
     Fault.BREAKER_OPEN: Plain.BREAKER_OPEN,
     Fault.POOL_FULL: Plain.POOL_FULL,
     Fault.OVERSIZE: Plain.OVERSIZE,
+    Fault.NO_DESCRIPTOR: Plain.NO_DESCRIPTOR,
+    Fault.CONNECTION_LIMIT: Plain.AGE_LIMIT,
+    Fault.NO_LANES: Plain.NO_LANES,
 }
 
 
@@ -59,6 +64,7 @@ class Turns:
         if not self._host.has_websocket:
             await self._over_http(turn, sink, Plain.NO_WEBSOCKET)
             return
+        turn.patience = Patience(self._settings.timeouts.detour_seconds)
         try:
             self._choose(turn)
             while True:
@@ -81,13 +87,16 @@ class Turns:
 
     async def _exchange(self, turn: Turn, sink: Sink) -> None:
         """Send the create, wait for the first event, relay to the end. Raises TurnFault."""
-        lease = turn.lease = turn.lease or await self._pool.lease(turn.key)
+        lease = turn.lease = turn.lease or await self._pool.lease(turn.key, turn.patience)
         frame, probe = self._frames(turn, lease)
-        await lease.send(frame, probe, turn.continued)
+        # Once it was sent again, a lost line is the caller's to hear of: there is no plain HTTP to get to sooner.
+        pong_seconds = math.inf if turn.outcome.replays else turn.patience.with_kept
+        await lease.send(frame, probe, turn.continued, pong_seconds)
         turn.outcome.sent_bytes += len(frame)
         # Creates are answered in order: before the probe is, this one has not begun.
-        await lease.probed(_PROBE_SECONDS)
+        await lease.probed(_PROBE_SECONDS, turn.patience)
         turn.phase = Phase.WRITTEN
+        turn.patience.ran()
         batch = await self._first_events(lease)
         if batch[0].kind is Kind.ERROR:
             raise self._refused(turn, lease, batch[0])
@@ -99,7 +108,8 @@ class Turns:
         """The create, and the question that an unknown host is asked ahead of it, once a connection."""
         if isinstance(turn.continuation, Delta):
             return turn.request.frame(turn.continuation.head.response_id, turn.continuation.skip, lease.named), None
-        ask = self._host.must_be_asked and not lease.asked and not turn.moved
+        late = turn.moved or turn.patience.used_up
+        ask = self._host.must_be_asked and not lease.asked and not late
         return turn.request.frame(lane=lease.named), _probe(turn, lease) if ask else None
 
     async def _first_events(self, lease: Lease) -> list[Event]:
@@ -147,6 +157,7 @@ class Turns:
 
     async def _recover(self, turn: Turn, sink: Sink, fault: TurnFault) -> bool:
         """Do what the table says. Returns whether the turn goes on."""
+        turn.patience.spend(fault.waited)
         action = recovery.decide(fault.fault, turn.phase, self._facts(turn, sink))
         turn.outcome.faults.append(f"{fault.detail}: {action.value}")
         if fault.fault is Fault.GARBAGE and turn.lease:
@@ -165,6 +176,7 @@ class Turns:
             turn.go(Full(_FULL_REASONS.get(fault.fault, Whole.CONNECTION_LOST)))
             return True
         if action is Action.HTTP:
+            turn.outcome.replays += turn.phase is not Phase.UNSENT
             await self._over_http(turn, sink, _PLAIN_REASONS.get(fault.fault, Plain.LINE_LOST))
         else:
             await self._give_up(turn, sink, fault, action)
@@ -180,6 +192,7 @@ class Turns:
             Fact.REDIALLED: turn.redialled,
             Fact.REPLAYED: turn.outcome.replays > 0,
             Fact.MOVED: turn.moved,
+            Fact.SPENT: turn.patience.used_up,
         }
         return {fact for fact, is_so in holds.items() if is_so}
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 from urllib.parse import urlsplit
 
 from proxy.config import Upstream
 from proxy.core.continuation import Trust
 from proxy.core.lanes import Verdict
+from proxy.upstream.status import HostStatus
 
 _MIB = 1_048_576
 _TRIES = 2
@@ -74,6 +76,11 @@ class Host:
     def trust(self) -> Trust:
         """Whether the host may be sent deltas."""
         return Trust(verified=self._verified is True, suspect=self._suspect)
+
+    def status(self) -> HostStatus:
+        """What is known of it."""
+        verifies: dict[bool | None, Literal["yes", "no", "unknown"]] = {True: "yes", False: "no", None: "unknown"}
+        return HostStatus(self.has_websocket, verifies[self._verified], self.has_lanes, self._suspect)
 
     @property
     def must_be_asked(self) -> bool:

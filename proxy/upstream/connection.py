@@ -18,7 +18,7 @@ from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import PoolKey
 from proxy.upstream.capabilities import Host
-from proxy.upstream.drain import Drain
+from proxy.upstream.drain import Drains
 from proxy.upstream.lease import Lease
 from proxy.upstream.owner import Owner
 from proxy.upstream.silence import Silence
@@ -62,9 +62,10 @@ class Connection:
         self._owner = owner
         self._reason = Whole.CONNECTION_LOST
         self._leases: dict[Lane, Lease] = {}
-        self._drains: dict[Lane, Drain] = {}
+        self._drains = Drains(tasks, self._drained)
         self._taken = asyncio.Event()
         self._silence = Silence()
+        self._spoken = False
         tasks.start(self._read(), "connection reader")
 
     @property
@@ -79,8 +80,8 @@ class Connection:
 
     @property
     def in_vain(self) -> bool:
-        """Whether nothing ever came."""
-        return not self._silence.heard
+        """Whether nothing of a response ever came."""
+        return not self._spoken
 
     @property
     def spare(self) -> bool:
@@ -96,28 +97,31 @@ class Connection:
         """Give `lane` to a turn."""
         self.lanes.lease(lane)
         lease = self._leases[lane] = Lease(self, lane)
+        self._taken.set()  # a reader that waits for a slow caller must not keep this turn waiting
         return lease
 
     def retire(self, reason: Whole) -> None:
         """Close it once the turns that it has are done; the heads that die with it are buried with this reason."""
         self._reason = reason
         self.lanes.retiring = True
-        if not self.busy:
-            self._end(TurnFault(Fault.LINE_LOST, f"the connection was closed: {reason.value}"))
+        self._close_when_idle()
 
     def close(self, reason: Whole) -> None:
         """Close it now."""
         self._reason = reason
         self._end(TurnFault(Fault.LINE_LOST, f"the connection was closed: {reason.value}"))
 
-    async def write(self, lease: Lease, frame: bytes, probe: bytes | None) -> None:
+    async def write(self, lease: Lease, frame: bytes, probe: bytes | None, pong_seconds: float) -> None:
         """Write a create, and a probe ahead of it."""
-        if lease.fault or not self.open:
+        # The reader first sees what has come already: it can be no answer to this create.
+        await asyncio.sleep(0)
+        if lease.fault or not self.open or lease.lane.state is not State.IDLE:
             # Whatever ended the line, this create was not written.
             raise TurnFault(Fault.LINE_LOST, str(lease.fault or "the line is closing"))
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
         # A line that never brought anything is doubted too: some middleboxes let upgrades through, and no frames.
+        pong_seconds = min(pong_seconds, self._limits.pong_seconds)
         doubtful = not self._silence.heard or self._silence.doubtful(self._limits.doubtful_after_seconds)
         lease.begin()
         self.asked |= probe is not None
@@ -125,15 +129,18 @@ class Connection:
             async with asyncio.timeout(self._write_seconds):
                 if doubtful:
                     # Ahead of the create: behind it, the pong would wait for a long upload.
-                    self._tasks.start(
-                        self._confirm(await self._socket.ping(), self._limits.pong_seconds), "doubtful line"
-                    )
+                    pong = await self._socket.ping()
+                    self._tasks.start(self._confirm(lease, pong, pong_seconds), "doubtful line")
                 for message in (probe, frame) if probe else (frame,):
                     await self._socket.send(message, text=True)
         except ConnectionClosed as error:
             self._lose(error)
         except TimeoutError:
             self._abort(f"the upstream took nothing for {self._write_seconds:g} s")
+
+    async def gone(self) -> None:
+        """Wait until its descriptor is free."""
+        await self._socket.wait_closed()
 
     def taken(self) -> None:
         """A turn took what had arrived."""
@@ -154,23 +161,19 @@ class Connection:
         if lane.in_flight and self.fault is None:
             if self.lanes.proven:
                 lane.abandon()
-                drain = self._drains[lane] = Drain(lane)
-                self._tasks.start(self._watch(lane, drain), "drain")
+                self._drains.begin(lane)
             else:
                 self.close(Whole.UNFINISHED)
-        self._retire_when_idle()
+        self._close_when_idle()
 
-    def _retire_when_idle(self) -> None:
+    def _close_when_idle(self) -> None:
         if self.lanes.retiring and not self.busy:
-            self._end(TurnFault(Fault.LINE_LOST, f"the connection was closed: {self._reason.value}"))
+            self.close(self._reason)
 
-    async def _watch(self, lane: Lane, drain: Drain) -> None:
-        ended = await drain.run()
-        if self._drains.get(lane) is drain:
-            del self._drains[lane]
+    def _drained(self, lane: Lane, ended: bool) -> None:  # noqa: FBT001 - a callback's only word
         if not ended:
             self._quarantine(lane)
-        self._retire_when_idle()
+        self._close_when_idle()
         self._owner.room()
 
     def _quarantine(self, lane: Lane) -> None:
@@ -178,32 +181,22 @@ class Connection:
         lane.distrust()
         self.retire(Whole.UNFINISHED)
 
-    async def _confirm(self, pong: Awaitable[float], seconds: float) -> None:
+    async def _confirm(self, lease: Lease, pong: Awaitable[float], seconds: float) -> None:
         """Neither the pong nor anything else within `seconds`: the line is lost."""
-        heard = self._silence.heard
         try:
-            async with asyncio.timeout(seconds):
-                await pong
-        except TimeoutError:
-            if heard == self._silence.heard:
-                self._abort(f"a doubtful line gave no pong within {seconds:g} s")
+            if await self._silence.ended(pong, seconds):
+                return
         except ConnectionClosed as error:
             self._lose(error)
+            return
+        detail = f"a doubtful line gave no pong within {seconds:g} s"
+        lease.end(TurnFault(Fault.LINE_LOST, detail, waited=seconds))
+        self._abort(detail)
 
     async def _read(self) -> None:
         try:
             while self.fault is None:
-                message = await self._socket.recv()
-                self._silence.broken()
-                if self._silence.heard == 1:
-                    self._owner.works(self)
-                lease = self._take(sniff(message.encode() if isinstance(message, str) else b"binary"))
-                while lease and lease.waiting > _HIGH_WATER and self.fault is None:
-                    if self.lanes.in_flight > 1:
-                        lease.shed()
-                        break
-                    self._taken.clear()
-                    await self._taken.wait()
+                await self._arrived(await self._socket.recv())
         except ConnectionClosed as error:
             self._lose(error)
         except (OutOfPlace, NotAnEvent, UnicodeError) as error:
@@ -217,11 +210,32 @@ class Connection:
             self._end(TurnFault(Fault.LINE_LOST, "the connection was closed"))
             await self._socket.close()
 
+    async def _arrived(self, message: str | bytes) -> None:
+        """A call of its own for each frame: what an idle reader would hold on to would outlive its turn."""
+        self._silence.broken()
+        event = sniff(message.encode() if isinstance(message, str) else b"binary")
+        lease = None if self._greets(event) else self._take(event)
+        while lease and lease.waiting > _HIGH_WATER and self._leases.get(lease.lane) is lease and self.fault is None:
+            if self.lanes.in_flight > 1:
+                lease.shed()
+                break
+            self._taken.clear()
+            await self._taken.wait()
+
+    def _greets(self, event: Event) -> bool:
+        """Whether it is what some hosts say of themselves before they answer anything: no turn's, so it is dropped."""
+        if self._spoken:
+            return False
+        self._spoken = event.kind is Kind.ERROR or event.type.startswith("response.")
+        if self._spoken:
+            self._owner.works(self)
+        return not self._spoken
+
     def _take(self, event: Event) -> Lease | None:
         """Give an event to whom it belongs. Raises OutOfPlace, NotAnEvent where that cannot be told."""
         if event.kind is Kind.ERROR and refusal(event.frame).connection_limit:
             self._reason = Whole.ROTATED
-            self._end(TurnFault(Fault.CONNECTION_LIMIT, "the host's age limit"), self._asked_by(event))
+            self._end(TurnFault(Fault.CONNECTION_LIMIT, "the host's age limit"), self.lanes.asked_by(event))
             return None
         was_named, was_proven = self.lanes.named, self.lanes.proven
         lane = self.lanes.of(event)
@@ -234,8 +248,7 @@ class Connection:
             return None
         whose = lane.take(event)
         if whose is Whose.NOBODY:
-            if lane in self._drains:
-                self._drains[lane].dropped(len(event.frame))
+            self._drains.dropped(lane, len(event.frame))
             return None
         if whose is Whose.PROBE:
             self._answered(lane.verdict, self._leases.get(lane))
@@ -244,27 +257,18 @@ class Connection:
         lease.deliver(unnamed(event, lane.name) if lane.name is not None else event)
         return lease
 
-    def _asked_by(self, event: Event) -> Lane | None:
-        """The lane whose create this error answers, where that can be told."""
-        try:
-            lane = self.lanes.of(event)
-        except OutOfPlace:
-            return None
-        return lane if lane.state is State.AWAITED else None
-
     def _answered(self, verdict: Verdict | None, lease: Lease | None) -> None:
         """The host has answered a made-up id; the turn that asked may be gone."""
-        if verdict is None:
-            return
-        self.host.asked(verdict)
-        if lease and lease.probe:
-            lease.probe.set()
+        if verdict is not None:
+            self.host.asked(verdict)
+            if lease and lease.probe:
+                lease.probe.set()
 
     def _lose(self, error: ConnectionClosed) -> None:
         if any(lease.probe and not lease.probe.is_set() for lease in self._leases.values()):
             self.host.asked_in_vain()
         close = error.rcvd or error.sent
-        detail = f"the line was lost with code {close.code}" if close else "the line was lost without a close frame"
+        detail = f"the line was lost {f'with code {close.code}' if close else 'without a close frame'}"
         awaited = [lane for lane in self.lanes if lane.state is State.AWAITED]
         if error.rcvd and error.rcvd.code == _TOO_BIG and len(awaited) == self.lanes.in_flight == 1:
             self._end(TurnFault(Fault.OVERSIZE, detail), awaited[0])
@@ -289,8 +293,7 @@ class Connection:
             unknown = fault.fault in _OF_CREATES and lane is not refused
             lease.end(TurnFault(Fault.LINE_LOST if unknown else fault.fault, fault.detail))
         dead = [head for head in [lane.close() for lane in self.lanes] if head]
-        for drain in self._drains.values():
-            drain.dropped(0)
+        self._drains.end()
         self._taken.set()
         self._owner.ended(self, dead, self._reason)
         self._tasks.start(self._socket.close(), "connection close")

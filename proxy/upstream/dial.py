@@ -1,22 +1,26 @@
 """A dial: opening one WebSocket to the upstream, and what each way of failing means."""
 
-import ssl
+import errno
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import truststore
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidProxyStatus, InvalidStatus, InvalidURI
+from websockets.protocol import State
 
 from proxy import __version__
 from proxy.config import Settings
 from proxy.core.recovery import Fault
 from proxy.errors import Answer, TurnFault
-from proxy.upstream.address import Address
+from proxy.upstream.patience import Patience
+from proxy.upstream.way import Way
 
 _NO_WEBSOCKET = (404, 405, 426)
 _FORBIDDEN = (401, 403)
 _FOR_THE_CALLER = (429,)
+PROXY_AUTHENTICATION = 407
 _PASSED_HEADERS = (
     "content-type",
     "retry-after",
@@ -26,6 +30,9 @@ _PASSED_HEADERS = (
     "www-authenticate",
 )
 _LARGEST_EVENT = 256 * 1_048_576
+# At DEBUG the library logs every header and frame: not even who turns that on for all libraries is to find a key there.
+_QUIET = logging.getLogger("openline.socket")
+_QUIET.setLevel(logging.INFO)
 
 
 class _Connect(connect):
@@ -35,42 +42,79 @@ class _Connect(connect):
         return exc
 
 
+class _Socket(ClientConnection):
+    """A socket that is lost at once where its host broke the protocol.
+
+    The library would wait for the host to hang up, and the turn with it.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.protocol.parser_exc and self.protocol.state is not State.CONNECTING:
+            self.transport.abort()
+
+
 @dataclass(frozen=True, slots=True)
 class Dialler:
-    """How this proxy opens sockets: one for all, as an SSL context is dear (20-40 ms)."""
+    """How this proxy opens sockets."""
 
-    address: Address
-    tls: ssl.SSLContext | None
+    way: Way
     seconds: float
     compression: bool
 
-    async def dial(self, headers: Sequence[tuple[str, str]]) -> ClientConnection:
+    async def dial(self, headers: Sequence[tuple[str, str]], patience: Patience) -> ClientConnection:
         """Open a socket under this identity.
 
         Raises:
-            TurnFault: NO_WEBSOCKET, UPGRADE_FORBIDDEN, UPGRADE_REFUSED (with the host's answer) or DIAL_FAILED.
+            TurnFault: NO_WEBSOCKET, UPGRADE_FORBIDDEN, UPGRADE_REFUSED (with the host's answer), NO_DESCRIPTOR or
+                DIAL_FAILED.
         """
         try:
-            return await _Connect(
-                self.address.responses_socket,
-                additional_headers=list(headers),
-                user_agent_header=f"openline/{__version__}",
-                compression="deflate" if self.compression else None,
-                open_timeout=self.seconds,
-                close_timeout=1,
-                # Pings keep middleboxes awake; whether a line is alive is judged by what is heard on it, as pongs are
-                # not seen while a slow caller holds the reader.
-                ping_timeout=None,
-                max_size=_LARGEST_EVENT,
-                ssl=self.tls,
-            )
+            async with patience.waiting(self.seconds):
+                return await self._connect(headers)
         except InvalidStatus as error:
             raise _refused(error) from error
+        except InvalidProxyStatus as error:
+            raise TurnFault(Fault.DIAL_FAILED, proxy_refused(error.response.status_code)) from error
         except (OSError, TimeoutError, InvalidHandshake, InvalidProxy, InvalidURI, EOFError) as error:
-            raise TurnFault(Fault.DIAL_FAILED, f"{type(error).__name__} while dialling the upstream") from error
-        except ImportError as error:
-            detail = "the environment names a SOCKS proxy, which needs the package python-socks"
-            raise TurnFault(Fault.DIAL_FAILED, detail) from error
+            if no_descriptor(error):
+                raise TurnFault(Fault.NO_DESCRIPTOR, "no file descriptor is left for another socket") from error
+            raise TurnFault(Fault.DIAL_FAILED, f"{self.way.trouble(error)} while dialling the upstream") from error
+
+    def _connect(self, headers: Sequence[tuple[str, str]]) -> _Connect:
+        forward = self.way.forward
+        secure = self.way.address.responses_socket.startswith("wss:")
+        # The library takes it for a proxy over TLS alone.
+        to_proxy: Any = {"proxy_ssl": self.way.tls} if forward and forward.secure else {}
+        return _Connect(
+            self.way.address.responses_socket,
+            additional_headers=list(headers),
+            user_agent_header=f"openline/{__version__}",
+            compression="deflate" if self.compression else None,
+            create_connection=_Socket,
+            open_timeout=None,
+            close_timeout=1,
+            logger=_QUIET,
+            # Pings keep middleboxes awake; whether a line is alive is judged by what is heard on it, as pongs are
+            # not seen while a slow caller holds the reader.
+            ping_timeout=None,
+            max_size=_LARGEST_EVENT,
+            ssl=self.way.tls if secure else None,
+            # Never the library's own look into the environment, which has other rules than plain HTTP's.
+            proxy=forward.with_credential if forward else None,
+            **to_proxy,
+        )
+
+
+def no_descriptor(error: BaseException) -> bool:
+    """Whether this process, or this machine, has no file descriptor left: the host has no part in it."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+def proxy_refused(status: int) -> str:
+    """What a forward proxy's refusal means, in words for a person."""
+    hint = ": check the user and the password in HTTPS_PROXY or HTTP_PROXY" if status == PROXY_AUTHENTICATION else ""
+    return f"the forward proxy answered {status}{hint}"
 
 
 def _refused(error: InvalidStatus) -> TurnFault:
@@ -90,14 +134,6 @@ def _refused(error: InvalidStatus) -> TurnFault:
     return TurnFault(Fault.DIAL_FAILED, detail)
 
 
-def dialler(settings: Settings, address: Address) -> Dialler:
+def dialler(settings: Settings, way: Way) -> Dialler:
     """The dialler that the settings call for."""
-    tls = tls_context() if address.responses_socket.startswith("wss:") else None
-    return Dialler(address, tls, settings.timeouts.dial_seconds, settings.upstream.compression)
-
-
-def tls_context() -> ssl.SSLContext:
-    """Verification against the operating system's roots, and `SSL_CERT_FILE` where that is set."""
-    context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_default_certs()
-    return context
+    return Dialler(way, settings.timeouts.dial_seconds, settings.upstream.compression)

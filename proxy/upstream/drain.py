@@ -1,8 +1,10 @@
 """A drain: an abandoned answer on a shared line, whose rest is dropped until its lane is free again or given up."""
 
 import asyncio
+from collections.abc import Callable
 
 from proxy.core.lanes import Lane, State
+from proxy.tasks import Tasks
 
 # How long, and how many bytes, the answer may take to its end before its lane is given up.
 _SECONDS = 10.0
@@ -32,3 +34,36 @@ class Drain:
         except TimeoutError:
             return False
         return self._lane.state is not State.DRAINING
+
+
+class Drains:
+    """Those of one connection; `over` is told of each lane whether its answer ended within the limits."""
+
+    def __init__(self, tasks: Tasks, over: Callable[[Lane, bool], None]) -> None:
+        self._tasks = tasks
+        self._over = over
+        self._running: dict[Lane, Drain] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def begin(self, lane: Lane) -> None:
+        """The lane's turn let go."""
+        drain = self._running[lane] = Drain(lane)
+        self._tasks.start(self._watch(lane, drain), "drain")
+
+    def dropped(self, lane: Lane, size: int) -> None:
+        """That many bytes came for it."""
+        if lane in self._running:
+            self._running[lane].dropped(size)
+
+    def end(self) -> None:
+        """The line is gone."""
+        for drain in self._running.values():
+            drain.dropped(0)
+
+    async def _watch(self, lane: Lane, drain: Drain) -> None:
+        ended = await drain.run()
+        if self._running.get(lane) is drain:
+            del self._running[lane]
+        self._over(lane, ended)

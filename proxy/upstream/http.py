@@ -1,19 +1,19 @@
 """Plain HTTP to the upstream: what passes through, and what every turn can fall back on."""
 
 import io
-import ssl
 from collections.abc import AsyncIterable, Iterable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.config import Timeouts
+from proxy.config import Settings
 from proxy.errors import Problem, Refused
-from proxy.upstream.address import Address
+from proxy.upstream.dial import PROXY_AUTHENTICATION, no_descriptor, proxy_refused
+from proxy.upstream.way import Way
 
 # Headers that belong to one hop (RFC 9110, 7.6.1), and what this hop settles by itself.
 _HOP = frozenset(
@@ -44,7 +44,7 @@ class HttpRequest:
     """A caller's request as it came."""
 
     method: str
-    raw_path: str
+    raw_path: str = field(repr=False)  # a query may hold a key
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes | AsyncIterable[bytes] | None = field(repr=False)
 
@@ -52,21 +52,29 @@ class HttpRequest:
 class PlainHttp:
     """Pooled HTTP connections to the upstream, shared by all callers: it carries each caller's own headers."""
 
-    def __init__(self, address: Address, timeouts: Timeouts, tls: ssl.SSLContext | None, marker: str) -> None:
-        self._address = address
+    def __init__(self, way: Way, settings: Settings, marker: str) -> None:
+        self._way = way
         self._marker = marker
-        self._origin = urlsplit(address.base)
-        connector = aiohttp.TCPConnector(limit=0, ssl=tls if tls is not None else True, keepalive_timeout=30)
+        self._origin = urlsplit(way.address.base)
+        self._to_proxy = way.forward.headers if way.forward else {}
+        timeouts = settings.timeouts
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=aiohttp.TCPConnector(
+                limit=settings.pool.http_connections, ssl=way.tls or True, keepalive_timeout=30
+            ),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_AUTOMATIC,
             timeout=aiohttp.ClientTimeout(
-                total=None, connect=timeouts.dial_seconds, sock_read=timeouts.silence_seconds
+                total=None,
+                # The wait for a connection that others have, and then for a new one.
+                connect=settings.pool.wait_seconds + timeouts.dial_seconds,
+                sock_connect=timeouts.dial_seconds,
+                sock_read=timeouts.silence_seconds,
             ),
             # Not trust_env: that would also add credentials from a .netrc file to what the caller sent.
-            proxy=_environment_proxy(address.base),
+            proxy=way.forward.address if way.forward else None,
+            trace_configs=[_queueing()],
             read_bufsize=2**16,
             max_line_size=LARGEST_HEADER,
             max_field_size=LARGEST_HEADER,
@@ -77,19 +85,43 @@ class PlainHttp:
         """Send the request on; the response is ready to be read.
 
         Raises:
-            Refused: SILENCE or UNREACHABLE; Openline has to answer in the upstream's place.
+            Refused: OVERLOADED, SILENCE or UNREACHABLE; Openline has to answer in the upstream's place.
         """
         headers = _spelt_alike([*end_to_end(request.headers), ("Via", self._marker)])
+        if self._origin.scheme == "http":
+            headers.extend(self._to_proxy)  # it fetches in our name; of https it sees its CONNECT alone
         # From memory in pieces: a large body in one write would hold up all other turns.
         data = io.BytesIO(request.body) if isinstance(request.body, bytes) else request.body
+        queue = _Queue()
         try:
-            return await self._session.request(
-                request.method, self._url(request.raw_path), headers=headers, data=data, allow_redirects=False
+            response = await self._session.request(
+                request.method,
+                self._url(request.raw_path),
+                headers=headers,
+                data=data,
+                allow_redirects=False,
+                proxy_headers=self._to_proxy,
+                trace_request_ctx=queue,
             )
         except aiohttp.SocketTimeoutError as error:
             raise Refused(Problem.SILENCE) from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Refused(Problem.UNREACHABLE, type(error).__name__) from error
+            raise self._fault(error, queue) from error
+        if self._way.forward and response.status == PROXY_AUTHENTICATION:
+            # The forward proxy's word to Openline: a caller could do nothing with it.
+            response.close()
+            raise Refused(Problem.UNREACHABLE, proxy_refused(response.status))
+        return response
+
+    def _fault(self, error: Exception, queue: "_Queue") -> Refused:
+        """What Openline says where no answer came."""
+        if queue.waits:
+            return Refused(Problem.OVERLOADED, "all HTTP connections to the upstream are in use")
+        if no_descriptor(error):
+            return Refused(Problem.OVERLOADED, "no file descriptor is left for another connection")
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return Refused(Problem.UNREACHABLE, proxy_refused(error.status))
+        return Refused(Problem.UNREACHABLE, self._way.trouble(error))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -98,24 +130,37 @@ class PlainHttp:
     def _url(self, raw_path: str) -> URL:
         """The target byte for byte: taken as one path, as the library would drop an empty query."""
         scheme, netloc = self._origin.scheme, self._origin.netloc
-        target = self._address.http(raw_path).partition("://")[2].removeprefix(netloc)
+        target = self._way.address.http(raw_path).partition("://")[2].removeprefix(netloc)
         path = target if target.startswith("/") else f"/{target}"
         return URL.build(scheme=scheme, authority=netloc, path=path, encoded=True)
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Whether a request waits for a connection that others have."""
+
+    waits: bool = False
+
+
+def _queueing() -> aiohttp.TraceConfig:
+    """Tells each request's `_Queue`; the library's own error is the same for a wait and for a slow upstream."""
+    trace = aiohttp.TraceConfig()
+
+    async def waits(_session: aiohttp.ClientSession, its: SimpleNamespace, _about: object) -> None:
+        its.trace_request_ctx.waits = True
+
+    async def goes_on(_session: aiohttp.ClientSession, its: SimpleNamespace, _about: object) -> None:
+        its.trace_request_ctx.waits = False
+
+    trace.on_connection_queued_start.append(waits)
+    trace.on_connection_queued_end.append(goes_on)
+    return trace
 
 
 def _spelt_alike(pairs: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
     """A name that comes again is spelt as at first: of `Via` beside `via` the library would keep the last alone."""
     first: dict[str, str] = {}
     return CIMultiDict((first.setdefault(name.lower(), name), value) for name, value in pairs)
-
-
-def _environment_proxy(base: str) -> str | None:
-    """The forward proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY ask for."""
-    parts = urlsplit(base)
-    if proxy_bypass(parts.hostname or ""):
-        return None
-    proxy = getproxies().get(parts.scheme)
-    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

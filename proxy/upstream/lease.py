@@ -1,6 +1,7 @@
 """A lease: the right to use one lane for one turn, and the events that arrive for it."""
 
 import asyncio
+import math
 from collections import deque
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from proxy.core.lanes import Lane, State, Whose
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
+from proxy.upstream.patience import Patience
 
 # Bytes that may wait for a turn on a line that others share: beyond, the turn is lost.
 _OVERFLOW = 16 * 1_048_576
@@ -20,8 +22,8 @@ class Line(Protocol):
 
     asked: bool
 
-    async def write(self, lease: "Lease", frame: bytes, probe: bytes | None) -> None:
-        """Write a create (and a probe ahead of it). Raises TurnFault."""
+    async def write(self, lease: "Lease", frame: bytes, probe: bytes | None, pong_seconds: float) -> None:
+        """Write a create (and a probe ahead of it); a doubtful line has that long to prove itself. Raises TurnFault."""
 
     def taken(self) -> None:
         """A turn took what had arrived: there is room again."""
@@ -59,12 +61,17 @@ class Lease:
         """Whether a made-up id was sent on this connection."""
         return self._line.asked
 
-    async def send(self, frame: bytes, probe: bytes | None, continuing: Head | None) -> None:
-        """Write the create, which continues `continuing`. Raises TurnFault."""
+    async def send(
+        self, frame: bytes, probe: bytes | None, continuing: Head | None, pong_seconds: float = math.inf
+    ) -> None:
+        """Write the create, which continues `continuing`. Raises TurnFault.
+
+        A line that may be gone unseen is lost after `pong_seconds`, or the setting if that is less, without a sound.
+        """
         self.continuing = continuing
         if probe:
             self.probe = asyncio.Event()
-        await self._line.write(self, frame, probe)
+        await self._line.write(self, frame, probe, pong_seconds)
 
     def begin(self) -> None:
         """The create is about to be written: the lane moves on."""
@@ -75,17 +82,18 @@ class Lease:
         """The connection is to take no new turns."""
         self._line.retire(reason)
 
-    async def probed(self, seconds: float) -> None:
+    async def probed(self, most: float, patience: Patience) -> None:
         """Wait until the host has answered the made-up id, if it was asked. Raises TurnFault where it does not."""
         if self.probe is None:
             return
         try:
-            async with asyncio.timeout(seconds):
+            async with patience.waiting(most):
                 await self.probe.wait()
         except TimeoutError:
             self._line.give_up_probe()
         if self.fault and not self._inbox:
-            raise self.fault
+            # Whatever ended the line: this create had not begun.
+            raise TurnFault(Fault.LINE_LOST, self.fault.detail)
 
     async def batch(self, seconds: float) -> list[Event]:
         """The events that have arrived, at least one. Raises TurnFault: the line's end, TimeoutError: silence."""

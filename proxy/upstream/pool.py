@@ -1,15 +1,16 @@
 """The pool: the open connections of each pool key, and which of them a turn gets."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-import cachetools
 from websockets.asyncio.client import ClientConnection
 
-from proxy.config import Pool as Limits
 from proxy.config import Settings
 from proxy.core.heads import Head, Heads
 from proxy.core.lanes import Lanes
@@ -18,40 +19,17 @@ from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import PoolKey
+from proxy.upstream.breaker import Breakers
 from proxy.upstream.capabilities import Host
 from proxy.upstream.choice import Coming, Move, choose
 from proxy.upstream.connection import Connection
 from proxy.upstream.dial import Dialler
 from proxy.upstream.lease import Lease
+from proxy.upstream.patience import Patience
+from proxy.upstream.status import PoolStatus, SocketStatus
 
-_MOST_BREAKERS = 1_024
 # Longer than a socket's closing handshake may take.
 _CLOSE_SECONDS = 1.5
-
-
-@dataclass(slots=True)
-class _Breaker:
-    """Stops dialling a pool key for a while after failures in a row; then one dial at a time tries again."""
-
-    failures: int = 0
-    failed_at: float = 0.0
-    closed_until: float = 0.0
-
-    def check(self, limits: Limits) -> None:
-        """Let a dial through, or raise TurnFault."""
-        if self.failures < limits.breaker_failures:
-            return
-        if time.monotonic() < self.closed_until:
-            raise TurnFault(Fault.BREAKER_OPEN, f"{self.failures} lines in a row came to nothing")
-        self.closed_until = time.monotonic() + limits.breaker_seconds
-
-    def failed(self, limits: Limits, began: float) -> None:
-        """A line that was begun at `began` came to nothing. Lines that fall together are one failure."""
-        if began < self.failed_at:
-            return
-        self.failures += 1
-        self.failed_at = time.monotonic()
-        self.closed_until = self.failed_at + limits.breaker_seconds
 
 
 @dataclass(slots=True, eq=False)
@@ -70,7 +48,14 @@ class Pool:
                 └────▶ wait ◀── whatever becomes free is handed over at once
     """
 
-    def __init__(self, settings: Settings, host: Host, dialler: Dialler, heads: Heads) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        host: Host,
+        dialler: Dialler,
+        heads: Heads,
+        notice: Callable[[str], None] = lambda _line: None,
+    ) -> None:
         self._settings = settings
         self._limits = settings.pool
         self._host = host
@@ -81,7 +66,13 @@ class Pool:
         self._numbered: dict[int, Connection] = {}
         self._dialled = 0
         self._coming: Counter[bytes] = Counter()
-        self._breakers: cachetools.LRUCache[bytes, _Breaker] = cachetools.LRUCache(_MOST_BREAKERS)
+        self._breakers = Breakers(
+            self._limits.breaker_failures,
+            self._limits.breaker_seconds,
+            name=urlsplit(settings.upstream.url).netloc,
+            clock=time.monotonic,
+            notice=notice,
+        )
         self._waiting: deque[_Waiter] = deque()
         self._closed = False
 
@@ -89,6 +80,14 @@ class Pool:
     def open_connections(self) -> int:
         """How many sockets are open."""
         return len(self._numbered)
+
+    def status(self) -> PoolStatus:
+        """How things stand."""
+        all_ = self._numbered.values()
+        retiring = sum(one.lanes.retiring for one in all_)
+        busy = sum(one.busy and not one.lanes.retiring for one in all_)
+        sockets = SocketStatus(len(all_) - retiring - busy, busy, retiring, self._coming.total())
+        return PoolStatus(sockets, len(self._waiting), self._breakers.status(), self._host.status())
 
     def sweep(self) -> None:
         """Give up lines that are closing; rotate those that near their age limit, each when its turns are done."""
@@ -108,14 +107,14 @@ class Pool:
         held = connection.lanes.spare() if fork else next((lane for lane in connection.lanes if lane.holds(head)), None)
         return connection.lease(held) if held else None
 
-    async def lease(self, key: PoolKey) -> Lease:
+    async def lease(self, key: PoolKey, patience: Patience) -> Lease:
         """A lane for a turn that is sent in full, or continues a stored response. Raises TurnFault."""
         if self._closed:
             raise TurnFault(Fault.POOL_FULL, "Openline is closing")
         given = self._now(key)
         if given is Move.WAIT:
-            given = await self._wait(key)
-        return given if isinstance(given, Lease) else await self._dial(key)
+            given = await self._wait(key, patience)
+        return given if isinstance(given, Lease) else await self._dial(key, patience)
 
     def give_back(self, lease: Lease) -> None:
         """The turn is done with its lane."""
@@ -146,11 +145,11 @@ class Pool:
         lane = chosen and (chosen.lanes.spare() or chosen.lanes.oldest())
         return chosen.lease(lane) if chosen and lane else Move.WAIT
 
-    async def _wait(self, key: PoolKey) -> Lease | Move:
+    async def _wait(self, key: PoolKey, patience: Patience) -> Lease | Move:
         waiter = _Waiter(key, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         try:
-            async with asyncio.timeout(self._limits.wait_seconds):
+            async with patience.waiting(self._limits.wait_seconds):
                 return await waiter.given
         except TimeoutError as error:
             if waiter.given.done() and not waiter.given.cancelled():
@@ -186,25 +185,47 @@ class Pool:
                 waiter.given.set_result(given)
         self._waiting.extendleft(reversed(still))
 
-    async def _dial(self, key: PoolKey) -> Lease:
+    async def _dial(self, key: PoolKey, patience: Patience) -> Lease:
         """Open a connection and lease a lane of it. Its coming is counted already."""
-        breaker, began = self._breaker(key), time.monotonic()
+        began, judged = time.monotonic(), False
         try:
-            breaker.check(self._limits)
-            return self._opened(key, await self._dialler.dial(key.headers))
+            self._check(key, patience)
+            lease = self._opened(key, await self._dialler.dial(key.headers, patience))
+            judged = True  # by what comes on it
         except TurnFault as fault:
             if fault.fault in (Fault.DIAL_FAILED, Fault.UPGRADE_FORBIDDEN):
-                breaker.failed(self._limits, began)
+                self._breakers.failed(key.digest, began)
+            judged = fault.fault is Fault.BREAKER_OPEN
             if fault.fault is Fault.NO_WEBSOCKET:
                 self._host.refused_websocket()
+            if fault.fault is Fault.NO_DESCRIPTOR:
+                await self._make_room(patience)
             raise
+        else:
+            return lease
         finally:
+            if not judged:
+                self._breakers.untried(key.digest)
             self._coming -= Counter((key.digest,))
             self._hand_over()
 
-    def _breaker(self, key: PoolKey) -> _Breaker:
-        found: _Breaker = self._breakers.setdefault(key.digest, _Breaker())
-        return found
+    def _check(self, key: PoolKey, patience: Patience) -> None:
+        """Let a dial through, or raise TurnFault."""
+        if patience.used_up:
+            # One that could hardly succeed would tell against the host.
+            raise TurnFault(Fault.POOL_FULL, "no time was left for a dial")
+        self._breakers.check(key.digest)
+
+    async def _make_room(self, patience: Patience) -> None:
+        """Give up the descriptor of the idle socket that was used longest ago, if there is one."""
+        idle = [one for one in self._numbered.values() if not one.busy]
+        if not idle:
+            return
+        oldest = min(idle, key=lambda one: one.used_at)
+        oldest.close(Whole.EVICTED)
+        with contextlib.suppress(TimeoutError):
+            async with patience.waiting(_CLOSE_SECONDS):
+                await oldest.gone()
 
     def _opened(self, key: PoolKey, socket: ClientConnection) -> Lease:
         self._dialled += 1
@@ -234,7 +255,7 @@ class Pool:
 
     def works(self, connection: Connection) -> None:
         """The first event came: the way to the host is good."""
-        self._breakers.pop(connection.key.digest, None)
+        self._breakers.worked(connection.key.digest)
 
     def room(self) -> None:
         """A lane came free by itself."""
@@ -244,7 +265,7 @@ class Pool:
         """A connection is closed: its heads are dead, and its place is free."""
         if connection.in_vain and reason is Whole.CONNECTION_LOST:
             # An upgrade that leads nowhere (a middlebox that lets no frames through, say) is no better than none.
-            self._breaker(connection.key).failed(self._limits, connection.opened_at)
+            self._breakers.failed(connection.key.digest, connection.opened_at)
         self._numbered.pop(connection.lanes.connection, None)
         group = self._connections[connection.key.digest]
         group.remove(connection)

@@ -1,6 +1,8 @@
 """Silence: how long nothing was heard on a line, by both clocks, so that a machine that slept is noticed."""
 
+import asyncio
 import time
+from collections.abc import Awaitable
 
 # How far the wall clock may run ahead of the monotonic one before the machine is taken to have slept, in seconds.
 _SLEPT = 2.0
@@ -17,6 +19,16 @@ class Silence:
         """Something was heard."""
         self.heard += 1
         self._since = _clocks()
+
+    async def ended(self, pong: Awaitable[float], seconds: float) -> bool:
+        """Whether `pong` came, or anything was heard, within `seconds`. Raises what `pong` raises."""
+        heard = self.heard
+        try:
+            async with asyncio.timeout(seconds):
+                await pong
+        except TimeoutError:
+            return self.heard > heard
+        return True
 
     def doubtful(self, after: float) -> bool:
         """Whether the line may be gone unseen: silent for `after` seconds, or across the machine's sleep."""

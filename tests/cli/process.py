@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -28,10 +29,13 @@ class Command:
         return line.decode().removesuffix("\n")
 
     async def base(self) -> str:
-        """The base URL, from the two lines of the greeting."""
-        line = await self.line()
-        await self.line()
-        return line.removeprefix("export OPENAI_BASE_URL=")
+        """The base URL, from the greeting, which is read to its end but for what `-v` adds; no token is in it."""
+        host = re.match(r"export OPENAI_BASE_URL=(http://[^/]+)/", await self.line())
+        if host is None:
+            raise ValueError("the first line of the greeting has no URL")
+        while not (await self.line()).startswith("admin: "):
+            pass
+        return f"{host[1]}/v1"
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to this process."""

@@ -16,7 +16,6 @@ from aiohttp.test_utils import TestServer
 
 from proxy import __version__
 from proxy.cli.run import _refusal
-from proxy.config import Settings
 from proxy.tasks import Tasks
 from tests.cli.process import ROOT, Command, ran, started
 
@@ -72,15 +71,19 @@ async def held(command: Command, upstream: SlowUpstream, callers: Tasks) -> "asy
 
 
 async def test_the_greeting_is_the_line_to_paste_and_who_it_is() -> None:
-    """The first line exports the base URL that the proxy listens at; the second says version, upstream and mode."""
+    """The first line exports the base URL; then come version, upstream and mode, and where to ask how it is doing."""
     async with started("run", "--port", "0", "--upstream", NOWHERE, "--mode", "observe") as command:
-        export, who = await command.line(), await command.line()
+        export, who, admin = [await command.line() for _ in range(3)]
         assert export.startswith("export OPENAI_BASE_URL=http://127.0.0.1:")
         assert export.endswith("/v1")
         assert who == f"openline {__version__}: upstream {NOWHERE}, mode observe"
         base = export.partition("=")[2]
         status, text = await get(f"{base.removesuffix('/v1')}/healthz")
-        assert (status, json.loads(text)) == (200, {"name": "openline", "version": __version__, "pid": command.pid})
+        known = {"name": "openline", "version": __version__, "pid": command.pid, "api": base}
+        address = json.loads(text)["admin"]
+        assert (status, json.loads(text)) == (200, {**known, "admin": address})
+        assert admin == f"admin: {address} (how it is doing: /status)"
+        assert (await get(f"{address}/status"))[0] == 200
 
 
 async def test_every_turn_is_a_line(aiohttp_server: Serve) -> None:
@@ -93,6 +96,25 @@ async def test_every_turn_is_a_line(aiohttp_server: Serve) -> None:
         line = await command.line()
         assert line.startswith("pass")
         assert "GET /v1/models" in line
+
+
+async def test_a_breaker_that_opens_is_a_line() -> None:
+    """When WebSockets come to nothing, one line says so and what happens now, once, beside the turn's own."""
+    async with started(
+        "run", "--port", "0", "--upstream", NOWHERE, environ={"OPENLINE_POOL__BREAKER_FAILURES": "2"}
+    ) as command:
+        base = await command.base()
+        timeout = aiohttp.ClientTimeout(total=30)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            for _ in range(2):
+                async with session.post(f"{base}/responses", json={"model": "m", "input": "hello"}) as response:
+                    assert response.status == 502
+        command.send(signal.SIGTERM)
+        _, out, err = await command.end()
+    notices = [line for line in out.splitlines() if line.startswith("openline: WebSockets")]
+    assert len(notices) == 1
+    assert notices[0].startswith("openline: WebSockets to 127.0.0.1:9 came to nothing 2 times in a row: ")
+    assert err == ""
 
 
 async def test_verbose_says_what_is_set_and_where(tmp_path: Path) -> None:
@@ -181,13 +203,13 @@ async def test_a_port_taken_by_another_openline_is_said() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (PermissionError(errno.EACCES, "while binding"), os.strerror(errno.EACCES)),
+        (PermissionError(errno.EACCES, "not yours"), "not yours"),
         (OSError("getaddrinfo failed"), "getaddrinfo failed"),
     ],
 )
 async def test_any_other_reason_not_to_listen_is_said(error: OSError, reason: str) -> None:
     """What is no taken port is said in the system's words, or in the error's own where it has no number."""
-    assert await _refusal(Settings(listen="[::1]:80"), error) == (
+    assert await _refusal(("::1", 80), error) == (
         f"port 80 on ::1 cannot be listened on: {reason}; choose another with --port or --listen"
     )
 

@@ -144,6 +144,17 @@ def test_events_that_say_nothing_of_items_do_not_matter() -> None:
     assert spoken(answer.ending(FAITHFUL)) == {meant(CALL)}
 
 
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [({"id": "resp_1"}, None), ({}, None), ({"id": "resp_2"}, Whole.UNCLEAR_OUTPUT), ({"id": 7}, Whole.UNCLEAR_OUTPUT)],
+    ids=str,
+)
+def test_a_response_that_began_as_another_means_no_head(response: object, reason: Whole | None) -> None:
+    """Whose items were streamed cannot be told: nothing is continued from them."""
+    frame = msgspec.json.encode({"type": "response.in_progress", "response": response})
+    assert heard(frame, added(0), done(0, CALL), ended()).ending(FAITHFUL).reason is reason
+
+
 # --- the final output against the streamed items
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.events import Event, NotAnEvent, sniff
+from proxy.core.events import Event, Kind, NotAnEvent, sniff
 from proxy.core.heads import Head, Nowhere
 from proxy.core.lanes import (
     MOST_IN_FLIGHT,
@@ -683,3 +683,14 @@ def test_no_fork_before_a_name_was_echoed() -> None:
     assert lanes.room
     assert lanes.spare() is not None
     assert not lanes.can_fork
+
+
+def test_who_asked_is_the_lane_that_waits_for_an_answer() -> None:
+    """An error answers the create of its lane only while nothing else came of it; elsewhere nobody is told."""
+    lanes = proven()
+    lane = begin(lanes)
+    error = Event("error", Kind.ERROR, msgspec.json.encode({"type": "error", "stream_id": lane.name}))
+    assert lanes.asked_by(error) is lane
+    lane.take(on(lane))
+    assert lanes.asked_by(error) is None
+    assert lanes.asked_by(Event("error", Kind.ERROR, b'{"type":"error","stream_id":"nobody"}')) is None

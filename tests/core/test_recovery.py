@@ -16,16 +16,17 @@ OCCURS: dict[Fault, set[Phase]] = {
     Fault.UPGRADE_FORBIDDEN: {U},
     Fault.UPGRADE_REFUSED: {U},
     Fault.DIAL_FAILED: {U},
+    Fault.NO_DESCRIPTOR: {U},
     Fault.BREAKER_OPEN: {U},
     Fault.POOL_FULL: {U},
-    Fault.OVERSIZE: {U, W, S},  # our check; a close with 1009; the same after events, or for an event too large for us
+    Fault.OVERSIZE: {U, W},  # our check; a close with 1009 in place of the first event, later it is a lost line
     Fault.NOT_FOUND: {W},  # only as the first event
     Fault.CONNECTION_LIMIT: {W},  # only as the first event; after events it is a lost line
     Fault.NO_LANES: {W},  # only as the first event
     Fault.REJECTED: {W},  # only as the first event
     Fault.LINE_LOST: {U, W, S},  # a leased connection may be gone before the write
     Fault.SILENCE: {W, S},  # nobody waits before the write
-    Fault.GARBAGE: {U, W, S},  # it may arrive between an early error and its replay
+    Fault.GARBAGE: {W, S},  # before the create could run it is a lost line
 }
 
 
@@ -106,6 +107,10 @@ DESIGN: list[tuple[str, Fault, Phase, set[Fact], Action]] = [
     ("dial failure: one more dial", Fault.DIAL_FAILED, U, set(), Action.REDIAL),
     ("then HTTP for this turn", Fault.DIAL_FAILED, U, {Fact.REDIALLED}, Action.HTTP),
     ("the same for a replay", Fault.DIAL_FAILED, U, {Fact.REPLAYED}, Action.REDIAL),
+    ("no time for another dial: HTTP", Fault.DIAL_FAILED, U, {Fact.SPENT}, Action.HTTP),
+    ("no descriptor: again, where room was made", Fault.NO_DESCRIPTOR, U, set(), Action.REDIAL),
+    ("no descriptor again: HTTP", Fault.NO_DESCRIPTOR, U, {Fact.REDIALLED}, Action.HTTP),
+    ("no descriptor, no time: HTTP", Fault.NO_DESCRIPTOR, U, {Fact.SPENT}, Action.HTTP),
     ("breaker open: HTTP", Fault.BREAKER_OPEN, U, set(), Action.HTTP),
     ("pool full: HTTP", Fault.POOL_FULL, U, set(), Action.HTTP),
     ("too large to send: HTTP", Fault.OVERSIZE, U, set(), Action.HTTP),
@@ -113,6 +118,8 @@ DESIGN: list[tuple[str, Fault, Phase, set[Fact], Action]] = [
     ("not found: in full on the same connection", Fault.NOT_FOUND, W, set(), Action.REPLAY_HERE),
     ("age limit: new connection, in full", Fault.CONNECTION_LIMIT, W, set(), Action.REPLAY_ELSEWHERE),
     ("age limit again: HTTP", Fault.CONNECTION_LIMIT, W, {Fact.REPLAYED}, Action.HTTP),
+    ("refused at the age limit: it did not run", Fault.CONNECTION_LIMIT, W, {Fact.ACTS}, Action.REPLAY_ELSEWHERE),
+    ("nor does replay = unsent stop it", Fault.CONNECTION_LIMIT, W, {Fact.UNSENT_ONLY}, Action.REPLAY_ELSEWHERE),
     ("no lanes here: elsewhere, without", Fault.NO_LANES, W, set(), Action.REPLAY_ELSEWHERE),
     ("no lanes again: HTTP", Fault.NO_LANES, W, {Fact.REPLAYED}, Action.HTTP),
     ("error for a create: the caller gets it", Fault.REJECTED, W, set(), Action.ANSWER),
@@ -121,9 +128,12 @@ DESIGN: list[tuple[str, Fault, Phase, set[Fact], Action]] = [
     ("even where tools act: nothing ran", Fault.LINE_LOST, U, {Fact.ACTS}, Action.REPLAY_ELSEWHERE),
     ("even with replay = unsent: it is unsent", Fault.LINE_LOST, U, {Fact.UNSENT_ONLY}, Action.REPLAY_ELSEWHERE),
     ("lost before the write once more: HTTP", Fault.LINE_LOST, U, {Fact.MOVED}, Action.HTTP),
+    ("lost before the write, no time: HTTP", Fault.LINE_LOST, U, {Fact.SPENT}, Action.HTTP),
     ("a replay on the same line counts as no move", Fault.LINE_LOST, U, {Fact.REPLAYED}, Action.REPLAY_ELSEWHERE),
     ("after a move it may still be sent again", Fault.LINE_LOST, W, {Fact.MOVED}, Action.REPLAY_ELSEWHERE),
     ("lost before any event: once more in full", Fault.LINE_LOST, W, set(), Action.REPLAY_ELSEWHERE),
+    ("once more, but no time for a dial: HTTP", Fault.LINE_LOST, W, {Fact.SPENT}, Action.HTTP),
+    ("no time, and may not be repeated: 502", Fault.LINE_LOST, W, {Fact.SPENT, Fact.ACTS}, Action.BAD_GATEWAY),
     ("also where it is to be stored", Fault.LINE_LOST, W, {Fact.STORED}, Action.REPLAY_ELSEWHERE),
     ("only once", Fault.LINE_LOST, W, {Fact.REPLAYED}, Action.BAD_GATEWAY),
     ("never with replay = unsent", Fault.LINE_LOST, W, {Fact.UNSENT_ONLY}, Action.BAD_GATEWAY),
@@ -145,11 +155,6 @@ DESIGN: list[tuple[str, Fault, Phase, set[Fact], Action]] = [
     ("garbage after events, JSON: 502", Fault.GARBAGE, S, {Fact.JSON}, Action.BAD_GATEWAY),
     ("garbage after events, streaming: cut", Fault.GARBAGE, S, set(), Action.CUT),
     ("or response.failed first, as for silence", Fault.GARBAGE, S, {Fact.SAY_FAILED}, Action.SAY_FAILED),
-    ("garbage before the write: elsewhere", Fault.GARBAGE, U, set(), Action.REPLAY_ELSEWHERE),
-    ("garbage before the write once more: HTTP", Fault.GARBAGE, U, {Fact.MOVED}, Action.HTTP),
-    ("too large after events, JSON: 502", Fault.OVERSIZE, S, {Fact.JSON}, Action.BAD_GATEWAY),
-    ("too large after events, streaming: cut", Fault.OVERSIZE, S, set(), Action.CUT),
-    ("or response.failed first, as for garbage", Fault.OVERSIZE, S, {Fact.SAY_FAILED}, Action.SAY_FAILED),
 ]
 
 

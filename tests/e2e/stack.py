@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import aiohttp
 import msgspec
@@ -13,7 +13,6 @@ from proxy.config import Settings
 from proxy.server.app import Openline
 from proxy.simulator import Behaviour, Entry, Simulator, render_request
 from proxy.turns.outcome import Outcome
-from tests.e2e.link import Link
 
 Item: TypeAlias = Mapping[str, object]
 Body: TypeAlias = dict[str, object]
@@ -143,9 +142,19 @@ class Stack:
         return [entry for entry in self.sim.journal if entry.transport == "ws" and entry.generate]
 
 
+class Relay(Protocol):
+    """What can stand between the proxy and the simulator."""
+
+    async def start(self, base: str) -> str:
+        """Listen in front of `base`. Returns the base URL to use instead."""
+
+    async def close(self) -> None:
+        """Stop listening and end every connection."""
+
+
 @contextlib.asynccontextmanager
 async def stack(
-    behaviour: Behaviour | None = None, settings: Settings | None = None, *, link: Link | None = None
+    behaviour: Behaviour | None = None, settings: Settings | None = None, *, link: Relay | None = None
 ) -> AsyncIterator[Stack]:
     """Start a stack; `link` goes between the two. The settings' listener and upstream URL are set here."""
     async with (

@@ -64,7 +64,7 @@ async def test_a_taken_port_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
         theirs = State(heads=[StoredHead(bytes([n]) * 16, f"resp_{n}", 10, 10) for n in range(3)], items=[])
         file.save(theirs)
         app = Openline(settings, lambda _: None)
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(OSError, match=r"(?i)address already in use"):
             await app.start()
     await app.close()
     assert file.load() == theirs
@@ -163,7 +163,8 @@ async def test_faults_of_our_own_are_logged(caplog: pytest.LogCaptureFixture) ->
         assert app._http is not None
         await app._http.close()  # so that using it is a bug
         response = await ask(url, "GET", "/v1/models")
-        assert (response.status, response.header("server")) == (500, None)
+        assert (response.status, response.header("server"), response.header("connection")) == (500, None, "close")
+        assert (response.error()["code"], response.error()["type"]) == ("openline_fault", "server_error")
     finally:
         await app.close()
         await sim.close()

@@ -2,10 +2,12 @@
 
 import asyncio
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import Callable
 
 import brotli
+import msgspec
 import pytest
 from aiohttp import StreamReader, web
 from aiohttp.base_protocol import BaseProtocol
@@ -13,7 +15,7 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, read
+from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, is_deeper, read
 
 LIMIT = 1_000_000
 TEXT = b'{"model":"gpt-5.4","input":"caf\xc3\xa9"}' * 50
@@ -65,6 +67,70 @@ def test_a_bomb_is_too_large(name: str) -> None:
     assert len(bomb) < LIMIT
     with pytest.raises(TooLarge):
         decode(bomb, header, LIMIT)
+
+
+@pytest.mark.parametrize("outer", COMPRESSING)
+@pytest.mark.parametrize("inner", COMPRESSING)
+def test_a_bomb_within_another_is_too_large(inner: str, outer: str) -> None:
+    """Each layer has the limit: two of them together unpack to no more than one."""
+    bomb = ENCODERS[outer][1](ENCODERS[inner][1](bytes(5 * LIMIT)))
+    assert len(bomb) < LIMIT // 100
+    with pytest.raises(TooLarge):
+        decode(bomb, f"{ENCODERS[inner][0]}, {ENCODERS[outer][0]}", LIMIT)
+
+
+def test_layers_are_counted() -> None:
+    """More than three layers are not undone, however small each is: the upstream may judge them."""
+    body = TEXT
+    for _ in range(3):
+        body = gzip.compress(body)
+    assert decode(body, "gzip, gzip, identity, gzip,", LIMIT) == TEXT
+    with pytest.raises(NotDecodable):
+        decode(gzip.compress(body), "gzip, gzip, gzip, gzip", LIMIT)
+
+
+def test_a_bomb_takes_no_more_memory_than_the_limit() -> None:
+    """What is unpacked is bounded while it is unpacked, not looked at afterwards."""
+    for name in COMPRESSING:
+        header, encode = ENCODERS[name]
+        bomb = encode(bytes(20 * LIMIT))
+        tracemalloc.start()
+        try:
+            with pytest.raises(TooLarge):
+                decode(bomb, header, LIMIT)
+            assert tracemalloc.get_traced_memory()[1] < 5 * LIMIT
+        finally:
+            tracemalloc.stop()
+
+
+@given(st.recursive(st.none() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_the_depth_of_json(value: object) -> None:
+    """Depth is that of arrays and objects; brackets, quotes and backslashes in strings do not count."""
+    body = msgspec.json.encode(value)
+    deepest = depth(value)
+    assert not is_deeper(body, deepest)
+    assert deepest == 0 or is_deeper(body, deepest - 1)
+
+
+def depth(value: object) -> int:
+    """How deep a value is nested."""
+    if isinstance(value, list):
+        return 1 + max(map(depth, value), default=0)
+    return 1 + max(map(depth, value.values()), default=0) if isinstance(value, dict) else 0
+
+
+@pytest.mark.parametrize("text", ["\\\\", '\\"', '\\\\\\"', "\\n", "[[[[{{{{", "\\\\\\\\", ']\\"[\\\\', "\\u005c"])
+def test_strings_do_not_count_for_the_depth(text: str) -> None:
+    """However a string is escaped, what it holds is no structure, and what comes after it is."""
+    body = b'[["%b"],["%b",["%b"]]]' % ((text.encode(),) * 3)
+    assert (is_deeper(body, 2), is_deeper(body, 3)) == (True, False)
+
+
+@pytest.mark.parametrize("levels", [1_000, 1_000_000])
+def test_what_is_far_too_deep_is_told_soon(levels: int) -> None:
+    """A million levels are no recursion of ours, and no end of work."""
+    assert is_deeper(b"[" * levels + b"]" * levels, 128)
+    assert is_deeper(b'{"a":[' * levels + b"]}" * levels, 128)
 
 
 @pytest.mark.parametrize("name", COMPRESSING)

@@ -6,6 +6,7 @@ from aiohttp.test_utils import make_mocked_request
 from proxy.config import Settings
 from proxy.errors import Problem, Refused
 from proxy.server.guard import Guard
+from proxy.token import Token
 
 MARKER = "1.1 openline-abc"
 SETTINGS = Settings(
@@ -80,6 +81,42 @@ def test_hosts_let_in(host: str) -> None:
 def test_hosts_kept_out(host: str) -> None:
     """A name that a foreign page could point here (DNS rebinding), and anything odd, is refused."""
     assert refusal([("Host", host)]) is Problem.HOST
+
+
+ABROAD = Settings(listen="0.0.0.0:6736", token=Token("x" * 16), allowed_hosts=("box.local",))
+
+
+@pytest.mark.parametrize(
+    ("host", "let_in"),
+    [
+        ("192.0.2.7:6736", True),
+        ("[2001:db8::7]:6736", True),
+        ("0.0.0.0:6736", True),
+        ("localhost", True),
+        ("box.local:6736", True),
+        ("evil.example", False),
+        ("192.0.2.7.evil.example", False),
+        ("1.2.3", False),
+        ("", False),
+    ],
+)
+def test_beyond_loopback_any_address_is_let_in(host: str, let_in: bool) -> None:  # noqa: FBT001 - a parameter
+    """Callers elsewhere use an address of this machine; a name that was rebound is a name, and must be allowed."""
+    request = make_mocked_request("GET", "/", headers={"Host": host})
+    if let_in:
+        Guard(ABROAD, MARKER).check(request)
+        return
+    with pytest.raises(Refused):
+        Guard(ABROAD, MARKER).check(request)
+
+
+def test_the_host_that_is_listened_on_is_let_in() -> None:
+    """What the settings listen on needs no second setting; another listener has a host of its own."""
+    named = Settings(listen="box.example:6736", token=Token("x" * 16))
+    request = make_mocked_request("GET", "/", headers={"Host": "Box.example:6736"})
+    Guard(named, MARKER).check(request)
+    with pytest.raises(Refused):
+        Guard(named, MARKER, listening="127.0.0.1").check(request)
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:3000", "https://page.example"])

@@ -359,7 +359,7 @@ async def test_a_caller_that_is_gone_is_told_apart() -> None:
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def handler(incoming: web.Request) -> web.StreamResponse:
-        sink = HttpSink(incoming, 1)
+        sink = HttpSink(incoming, 1, lambda: False)
         incoming.protocol.force_close()
         try:
             await sink.begin(Outcome("ol_1", Route.FULL))

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy.config import Pool
 from proxy.core.continuation import Delta
 from proxy.core.reasons import Whole
 from proxy.turns.turn import Turn
@@ -183,3 +184,18 @@ async def test_an_evicted_conversation_is_told_so(peer: Peer) -> None:
         wiring.memory.released(other.lease)
         wiring.pool.give_back(other.lease)
         assert chosen(wiring).outcome.reason is Whole.EVICTED
+
+
+async def test_a_refused_continuation_of_a_stored_head_buries_the_lanes_own(peer: Peer) -> None:
+    """A stored response is continued on another conversation's lane and refused: that one's head is gone as well."""
+    settings = on(peer.base, pool=Pool(max_connections=1, max_connections_per_key=1))
+    async with Wiring(settings) as wiring:
+        _, line = await wiring.exchange(wiring.turn(stream=True, store=True), peer, *said(store=True))
+        other: dict[str, object] = {"role": "user", "content": "another"}
+        await wiring.exchange(wiring.turn(other, stream=True), peer, *said("resp_2"), line=line)
+        turn = wiring.turn(*NEXT, stream=True, store=True)
+        await wiring.exchange(turn, peer, failure("server_error", status=500), line=line)
+        assert turn.continued is not None
+        follower = chosen(wiring, other, message("hello"), {"role": "user", "content": "and?"})
+        assert follower.outcome.reason is Whole.EVICTED
+        assert len(wiring.heads) == 0

@@ -14,7 +14,7 @@ from proxy.turns.relay import Relay
 from proxy.turns.sink import CallerGone
 from proxy.upstream.lease import Lease
 from tests.turns.wiring import Recorder, Wiring, on
-from tests.upstream.peer import LIMIT, Line, Peer, completed, created, event, failure, over, said, soon, until
+from tests.upstream.peer import LIMIT, Line, Peer, completed, created, event, failure, over, patience, said, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 DELTA = event("response.output_text.delta", delta="x")
@@ -39,7 +39,7 @@ class Rig:
 async def rig() -> AsyncIterator[Rig]:
     """A turn under way."""
     async with Peer() as peer, Wiring(on(peer.base)) as wiring:
-        lease = await soon(wiring.pool.lease(wiring.turn().key))
+        lease = await soon(wiring.pool.lease(wiring.turn().key, patience()))
         line = await peer.line()
         await lease.send(b'{"type":"response.create"}', None, None)
         yield Rig(wiring, line, lease)

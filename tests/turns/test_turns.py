@@ -14,7 +14,7 @@ from proxy.turns.outcome import End
 from proxy.turns.sink import CallerGone
 from proxy.turns.turn import Turn
 from tests.turns.wiring import USER, Recorder, Wiring, on
-from tests.upstream.peer import Peer, created, event, failure, message, over, refusal, said, soon, until
+from tests.upstream.peer import Peer, created, event, failure, message, over, patience, refusal, said, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 ONE = Pool(max_connections=1, wait_seconds=0.02)
@@ -298,6 +298,7 @@ async def test_a_loss_in_mid_stream_is_a_cut(peer: Peer) -> None:
         turn = wiring.turn(stream=True)
         running = wiring.run(turn, sink := Recorder())
         line = await peer.line()
+        await line.frame()
         await line.send(created())
         await until(lambda: bool(sink.events))
         line.abort()
@@ -312,6 +313,7 @@ async def test_a_loss_in_mid_stream_may_be_said(peer: Peer) -> None:
         turn = wiring.turn(stream=True)
         running = wiring.run(turn, sink := Recorder())
         line = await peer.line()
+        await line.frame()
         await line.send(created())
         await until(lambda: bool(sink.events))
         line.abort()
@@ -328,6 +330,7 @@ async def test_a_loss_in_mid_answer_for_a_json_caller(peer: Peer, store: bool) -
         turn = wiring.turn(store=store)
         running = wiring.run(turn, sink := Recorder(wants_json=True))
         line = await peer.line()
+        await line.frame()
         await line.send(created())
         await until(lambda: turn.outcome.first_event_seconds is not None)
         line.abort()
@@ -445,7 +448,7 @@ async def test_a_full_pool_is_no_reason_to_wait() -> None:
         base = await simulator.start()
         async with Wiring(on(base, pool=ONE)) as wiring:
             turn = wiring.turn()
-            busy = await soon(wiring.pool.lease(turn.key))
+            busy = await soon(wiring.pool.lease(turn.key, patience()))
             sink = Recorder(wants_json=True)
             await soon(wiring.turns.run(turn, sink))
             assert (turn.outcome.reason, sink.answers[0].status) == (Plain.POOL_FULL, 200)

@@ -22,11 +22,12 @@ from proxy.turns.memory import Keyed, Memory
 from proxy.turns.outcome import Outcome
 from proxy.turns.turn import Turn
 from proxy.turns.turns import Turns
-from proxy.upstream.address import Address, pool_key
+from proxy.upstream.address import pool_key
 from proxy.upstream.capabilities import Host, capabilities
 from proxy.upstream.dial import dialler
 from proxy.upstream.http import HttpRequest, PlainHttp
 from proxy.upstream.pool import Pool
+from proxy.upstream.way import way_upstream
 from tests.upstream.peer import Line, Peer, said, soon
 
 USER: dict[str, object] = {"role": "user", "content": "hi"}
@@ -100,15 +101,16 @@ class Wiring:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.address = Address(settings.upstream.url)
+        self.notices: list[str] = []
+        way = way_upstream(settings, {})
+        self.address = way.address
         self.fingerprints = Fingerprints(b"k" * 32)
         self.heads = Heads(most=100, max_age=1_000.0, clock=time.monotonic)
         self.host = Host(
             capabilities(settings.upstream), recheck_seconds=settings.pool.recheck_seconds, clock=time.monotonic
         )
-        dial = dialler(settings, self.address)
-        self.pool = Pool(settings, self.host, dial, self.heads)
-        self.http = PlainHttp(self.address, settings.timeouts, dial.tls, "1.1 openline-test")
+        self.pool = Pool(settings, self.host, dialler(settings, way), self.heads, self.notices.append)
+        self.http = PlainHttp(way, settings, "1.1 openline-test")
         rules = Rules(settings.match, self.host.known.summaries_count)
         keyed = Keyed(passing=self.fingerprints, stored=Fingerprints(b"s" * 32))
         self.memory = Memory(rules, keyed, self.heads, self.host)

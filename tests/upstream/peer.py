@@ -13,9 +13,16 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from proxy.upstream.patience import Patience
+
 # No wait of a test is longer, in seconds; reaching it is a failure.
 LIMIT = 5.0
 T = TypeVar("T")
+
+
+def patience() -> Patience:
+    """As much as any test needs."""
+    return Patience(10 * LIMIT)
 
 
 async def soon(work: Awaitable[T]) -> T:

@@ -23,7 +23,22 @@ from proxy.upstream.capabilities import Capabilities, Host
 from proxy.upstream.connection import _HIGH_WATER, Connection
 from proxy.upstream.dial import dialler
 from proxy.upstream.lease import _OVERFLOW, Lease
-from tests.upstream.peer import LIMIT, Line, Peer, completed, created, event, failure, named, over, said, soon, until
+from proxy.upstream.way import way_upstream
+from tests.upstream.peer import (
+    LIMIT,
+    Line,
+    Peer,
+    completed,
+    created,
+    event,
+    failure,
+    named,
+    over,
+    patience,
+    said,
+    soon,
+    until,
+)
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 CREATE = b'{"type":"response.create"}'
@@ -52,7 +67,7 @@ class Rig:
             pool=limits or Limits(),
             timeouts=Timeouts(write_seconds=self.write_seconds),
         )
-        socket = await soon(dialler(settings, address).dial(owner.headers))
+        socket = await soon(dialler(settings, way_upstream(settings, {})).dial(owner.headers, patience()))
         connection = Connection(
             socket,
             owner,
@@ -202,7 +217,6 @@ async def test_a_line_that_is_closing_is_not_used(rig: Rig) -> None:
     [
         created(),
         event("response.output_text.delta", delta="x"),
-        event("codex.rate_limits"),
         failure("server_error", status=500),
         b"no json",
         b"{}",
@@ -438,7 +452,7 @@ async def test_a_probe_goes_ahead_in_the_same_breath(rig: Rig) -> None:
     ]
     assert lease.asked
     await line.send(failure("previous_response_not_found"), *said())
-    await lease.probed(LIMIT)
+    await lease.probed(LIMIT, patience())
     assert (await types(lease, 4))[0] == "response.created"
     assert rig.host.trust.verified
     assert lease.commit(Head("resp_1", (b"f",), b"key", lease.lane, stored=False))
@@ -450,7 +464,7 @@ async def test_a_probe_without_an_answer_ends_the_line(rig: Rig) -> None:
         connection, _ = await rig.open()
         lease = await send(connection, probe=PROBE)
         with pytest.raises(TurnFault) as caught:
-            await lease.probed(0.01)
+            await lease.probed(0.01, patience())
         assert caught.value.fault is Fault.LINE_LOST
         assert not connection.open
         assert rig.host.must_be_asked is (times == 1)
@@ -463,7 +477,7 @@ async def test_a_line_lost_over_the_probe(rig: Rig) -> None:
         lease = await send(connection, probe=PROBE)
         line.abort()
         with pytest.raises(TurnFault):
-            await lease.probed(LIMIT)
+            await lease.probed(LIMIT, patience())
         assert rig.host.must_be_asked is (times == 1)
 
 
@@ -471,7 +485,7 @@ async def test_without_a_probe_there_is_no_answer_to_wait_for(rig: Rig) -> None:
     """A turn that asked nothing goes straight to its events."""
     connection, _ = await rig.open()
     lease = await send(connection)
-    await lease.probed(0.0)
+    await lease.probed(0.0, patience())
     assert not lease.asked
 
 

@@ -1,13 +1,12 @@
 """Dials, against real sockets."""
 
 import asyncio
+import os
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosedError
 
 from proxy import __version__
 from proxy.config import Settings, Timeouts, Upstream
@@ -17,7 +16,8 @@ from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import Address, pool_key
 from proxy.upstream.dial import Dialler, dialler
-from tests.upstream.peer import Peer, over, refusal, soon, until
+from proxy.upstream.way import way_upstream
+from tests.upstream.peer import Peer, over, patience, refusal, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -32,13 +32,14 @@ async def peer() -> AsyncIterator[Peer]:
 def to(base: str, *, seconds: float = 5.0, compression: bool = True) -> Dialler:
     """A dialler as the settings make it."""
     upstream = Upstream(url=base, compression=compression)
-    return dialler(Settings(upstream=upstream, timeouts=Timeouts(dial_seconds=seconds)), Address(base))
+    settings = Settings(upstream=upstream, timeouts=Timeouts(dial_seconds=seconds))
+    return dialler(settings, way_upstream(settings, os.environ))
 
 
 async def fault_of(base: str, *, seconds: float = 5.0) -> TurnFault:
     """What a dial that must fail fails with."""
     with pytest.raises(TurnFault) as caught:
-        await soon(to(base, seconds=seconds).dial([("authorization", "Bearer sk-secret")]))
+        await soon(to(base, seconds=seconds).dial([("authorization", "Bearer sk-secret")], patience()))
     assert "secret" not in f"{caught.value!r} {caught.value}"
     return caught.value
 
@@ -58,7 +59,7 @@ async def test_exactly_the_identity_goes_on_the_upgrade(peer: Peer) -> None:
     ]
     address = Address(peer.base)
     owner = pool_key(address, caller, ["X-Tenant"], "responses_websockets=2026-02-06", Fingerprints(b"k" * 32))
-    socket = await soon(to(peer.base).dial(owner.headers))
+    socket = await soon(to(peer.base).dial(owner.headers, patience()))
     asked = {name.lower(): value for name, value in (await peer.line()).asked.raw_items()}
     await soon(socket.close())
     assert asked.pop("sec-websocket-key")
@@ -81,7 +82,7 @@ async def test_exactly_the_identity_goes_on_the_upgrade(peer: Peer) -> None:
 async def test_both_beta_headers_reach_the_host(peer: Peer) -> None:
     """The caller's OpenAI-Beta and the setting's are both sent."""
     owner = pool_key(Address(peer.base), [("OpenAI-Beta", "a=1")], (), "b=2", Fingerprints(b"k" * 32))
-    socket = await soon(to(peer.base).dial(owner.headers))
+    socket = await soon(to(peer.base).dial(owner.headers, patience()))
     assert (await peer.line()).asked.get_all("openai-beta") == ["a=1", "b=2"]
     await soon(socket.close())
 
@@ -89,7 +90,7 @@ async def test_both_beta_headers_reach_the_host(peer: Peer) -> None:
 @pytest.mark.parametrize("compression", [True, False])
 async def test_compression_is_a_setting(peer: Peer, compression: bool) -> None:  # noqa: FBT001
     """permessage-deflate is offered and used exactly where the setting says so; frames arrive either way."""
-    socket = await soon(to(peer.base, compression=compression).dial([]))
+    socket = await soon(to(peer.base, compression=compression).dial([], patience()))
     line = await peer.line()
     assert ("sec-websocket-extensions" in line.asked) is compression
     assert bool(socket.protocol.extensions) is compression
@@ -178,62 +179,33 @@ async def test_a_host_that_hangs_up_or_speaks_no_http() -> None:
         assert (await fault_of(base)).fault is Fault.DIAL_FAILED
 
 
-async def test_a_proxy_that_cannot_be_used(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy from the environment that cannot be spoken to (SOCKS needs a library) is a failed dial."""
-    monkeypatch.setenv("socks_proxy", "socks5h://127.0.0.1:9")
-    monkeypatch.delenv("no_proxy", raising=False)
-    assert (await fault_of(peer.base)).fault is Fault.DIAL_FAILED
+@pytest.mark.parametrize(
+    "broken",
+    [b"\x83\x00", b"\x81\x80\x00\x00\x00\x00", b"\x81\x7f\x00\x00\x01\x00\x00\x00\x00\x00"],
+    ids=["unknown opcode", "masked", "a terabyte"],
+)
+async def test_a_host_that_breaks_the_protocol_is_not_waited_for(peer: Peer, broken: bytes) -> None:
+    """What no server may send loses the line at once, although the host keeps it open."""
+    socket = await soon(to(peer.base).dial([], patience()))
+    line = await peer.line()
+    line.deafen()
+    line.socket.transport.write(broken)
+    with pytest.raises(ConnectionClosedError):
+        await soon(socket.recv())
 
 
 async def test_a_cancelled_dial_leaves_no_socket(peer: Peer) -> None:
     """Cancelling in the middle of the upgrade ends the dial and closes what was opened."""
     peer.gate = asyncio.Event()
     tasks = Tasks()
-    dial = tasks.start(to(peer.base).dial([]), "dial")
+    dial = tasks.start(to(peer.base).dial([], patience()), "dial")
     await until(lambda: len(peer.upgrades) == 1)
     dial.cancel()
     await over(dial)
     assert dial.cancelled()
 
 
-def certificate(place: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS context with a fresh self-signed certificate for 127.0.0.1, and the certificate's path."""
-    paths = place / "key.pem", place / "cert.pem"
-    subprocess.run(  # noqa: S603 - fixed words
-        [  # noqa: S607 - the machine's own openssl
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-days", "2", "-subj", "/CN=openline test", "-addext", "subjectAltName=IP:127.0.0.1",
-            "-keyout", str(paths[0]), "-out", str(paths[1]),
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(paths[1], paths[0])
-    return context, paths[1]
-
-
-async def test_an_unknown_certificate_is_refused(no_trust: Path) -> None:
-    """TLS is verified: a self-signed host gets no upgrade, and so no credential."""
-    context, _ = certificate(no_trust)
-    async with Peer(tls=context) as peer:
-        fault = await fault_of(peer.base)
-        assert fault.fault is Fault.DIAL_FAILED
-        assert "SSLCertVerificationError" in fault.detail
-        assert not peer.upgrades
-
-
-async def test_ssl_cert_file_is_trusted(no_trust: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where SSL_CERT_FILE names the host's authority, wss works."""
-    context, path = certificate(no_trust)
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    async with Peer(tls=context) as peer:
-        socket: ClientConnection = await soon(to(peer.base).dial([]))
-        assert (await peer.line()).asked["host"] == f"127.0.0.1:{peer.port}"
-        await soon(socket.close())
-
-
 async def test_the_tls_context_is_made_once_and_only_for_tls() -> None:
     """A plain upstream needs none; a dialler keeps the one that it has."""
-    assert to("http://127.0.0.1:1/v1").tls is None
-    assert isinstance(to("https://127.0.0.1:1/v1").tls, ssl.SSLContext)
+    assert to("http://127.0.0.1:1/v1").way.tls is None
+    assert isinstance(to("https://127.0.0.1:1/v1").way.tls, ssl.SSLContext)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import Timeouts
+from proxy.config import Settings, Timeouts
 from proxy.errors import Problem, Refused
 from proxy.upstream.address import Address
 from proxy.upstream.http import HttpRequest, PlainHttp, end_to_end
+from proxy.upstream.way import Way
 from tests.server.wire import Line, request_head, scripted
 
 MARKER = "1.1 openline-test"
@@ -44,7 +45,7 @@ def _fields(head: str) -> list[tuple[str, str, str]]:
 @contextlib.asynccontextmanager
 async def plain(base: str, timeouts: Timeouts | None = None) -> AsyncIterator[PlainHttp]:
     """A client for that base URL, closed at the end."""
-    http = PlainHttp(Address(base), timeouts or Timeouts(), None, MARKER)
+    http = PlainHttp(Way(Address(base)), Settings(timeouts=timeouts or Timeouts()), MARKER)
     try:
         yield http
     finally:
@@ -164,28 +165,6 @@ async def test_netrc_adds_no_credential(tmp_path: Path, monkeypatch: pytest.Monk
         await sent(http, "/v1/a", ("Authorization", "Bearer own"))
     assert "Authorization" not in upstream.heads[0]
     assert "Authorization: Bearer own\r\n" in upstream.heads[1]
-
-
-@pytest.mark.parametrize("scheme", ["http://", ""])
-async def test_the_environments_proxy_is_used(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTP_PROXY is asked for the whole URL; its address may come without a scheme, as other tools take it."""
-    between = Recorder()
-    async with scripted(between) as base:
-        monkeypatch.setenv("http_proxy", scheme + base.removeprefix("http://").removesuffix("/v1"))
-        monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        async with plain("http://api.invalid/v1") as http:
-            assert await sent(http, "/v1/a%2Fb") == (200, b"ok")
-    assert between.heads[0].startswith("GET http://api.invalid/v1/a%2Fb HTTP/1.1\r\nHost: api.invalid\r\n")
-
-
-async def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that NO_PROXY names is reached directly."""
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    upstream = Recorder()
-    async with scripted(upstream) as base, plain(base) as http:
-        assert await sent(http, "/v1/a") == (200, b"ok")
 
 
 async def test_a_silent_upstream_is_given_up() -> None:

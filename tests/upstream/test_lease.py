@@ -13,7 +13,7 @@ from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.lease import Lease
-from tests.upstream.peer import LIMIT, created, over, said, soon
+from tests.upstream.peer import LIMIT, created, over, patience, said, soon
 
 CREATE = b'{"type":"response.create"}'
 LOST = TurnFault(Fault.LINE_LOST, "lost")
@@ -30,7 +30,7 @@ class Wire:
     given_up: list[Lease] = field(default_factory=list)
     lease: Lease | None = None
 
-    async def write(self, lease: Lease, frame: bytes, probe: bytes | None) -> None:
+    async def write(self, lease: Lease, frame: bytes, probe: bytes | None, pong_seconds: float) -> None:  # noqa: ARG002 - the protocol's shape
         """Write."""
         lease.begin()
         self.written += [probe, frame] if probe else [frame]
@@ -125,22 +125,33 @@ async def test_a_probe_is_waited_for_no_longer_than_asked() -> None:
     wire, lease = leased()
     await lease.send(CREATE, CREATE, None)
     with pytest.raises(TurnFault, match="lost"):
-        await lease.probed(0.01)
+        await lease.probed(0.01, patience())
     assert wire.given_up == [lease]
 
 
 async def test_a_probe_that_was_answered_lets_the_turn_go_on() -> None:
     """With or without events of its own by then; a line that ends later is the batch's to tell."""
     _, lease = leased()
-    await lease.probed(0.0)  # nothing was asked
+    await lease.probed(0.0, patience())  # nothing was asked
     await lease.send(CREATE, CREATE, None)
     assert lease.probe is not None
     lease.probe.set()
-    await lease.probed(LIMIT)
+    await lease.probed(LIMIT, patience())
     lease.deliver(sniff(created()))
     lease.end(LOST)
-    await lease.probed(LIMIT)
+    await lease.probed(LIMIT, patience())
     assert len(await lease.batch(LIMIT)) == 1
+
+
+@pytest.mark.parametrize("ended", [Fault.CONNECTION_LIMIT, Fault.GARBAGE, Fault.OVERSIZE])
+async def test_whatever_ends_the_line_before_the_answer_is_a_lost_line(ended: Fault) -> None:
+    """The create behind the made-up id had not begun: it was neither refused nor answered with garbage."""
+    _, lease = leased()
+    await lease.send(CREATE, CREATE, None)
+    lease.end(TurnFault(ended, "over"))
+    with pytest.raises(TurnFault) as caught:
+        await lease.probed(LIMIT, patience())
+    assert (caught.value.fault, caught.value.detail) == (Fault.LINE_LOST, "over")
 
 
 async def test_a_replay_on_the_same_lease_does_not_ask_again() -> None:

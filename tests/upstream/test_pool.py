@@ -11,18 +11,20 @@ from proxy.config import Pool as Limits
 from proxy.config import Settings, Timeouts, Upstream
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Found, Head, Heads
-from proxy.core.lanes import State
+from proxy.core.lanes import State as LaneState
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import IDENTITY, Address, PoolKey, pool_key
+from proxy.upstream.breaker import State
 from proxy.upstream.capabilities import Host, capabilities
 from proxy.upstream.connection import Connection
 from proxy.upstream.dial import dialler
 from proxy.upstream.lease import Lease
 from proxy.upstream.pool import Pool
-from tests.upstream.peer import LIMIT, Line, Peer, created, event, over, refusal, said, soon, until
+from proxy.upstream.way import way_upstream
+from tests.upstream.peer import LIMIT, Line, Peer, created, event, over, patience, refusal, said, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 CREATE = b'{"type":"response.create"}'
@@ -49,7 +51,7 @@ class Rig:
         )
         self.address = Address(settings.upstream.url)
         self.host = Host(capabilities(settings.upstream), recheck_seconds=1_000, clock=lambda: 0.0)
-        self.pool = Pool(settings, self.host, dialler(settings, self.address), self.heads)
+        self.pool = Pool(settings, self.host, dialler(settings, way_upstream(settings, {})), self.heads)
 
     async def __aenter__(self) -> "Rig":
         """Nothing to start."""
@@ -71,11 +73,11 @@ class Rig:
 
     async def lease(self, name: str = "a") -> Lease:
         """A lease, at once."""
-        return await soon(self.pool.lease(self.key(name)))
+        return await soon(self.pool.lease(self.key(name), patience()))
 
     def leasing(self, name: str = "a") -> "asyncio.Task[Lease]":
         """A lease, beside the test."""
-        return self.tasks.start(self.pool.lease(self.key(name)), "leasing")
+        return self.tasks.start(self.pool.lease(self.key(name), patience()), "leasing")
 
     def of(self, lease: Lease) -> Connection:
         """The connection that a lease is on."""
@@ -133,7 +135,7 @@ async def test_a_spare_connection_serves_the_next_turn(peer: Peer) -> None:
 async def test_one_response_in_flight_per_connection(peer: Peer) -> None:
     """Turns at the same time get connections of their own, up to the limit; none waits behind another's."""
     async with Rig(peer, Limits()) as rig:
-        leased = await soon(asyncio.gather(*(rig.pool.lease(rig.key()) for _ in range(8))))
+        leased = await soon(asyncio.gather(*(rig.pool.lease(rig.key(), patience()) for _ in range(8))))
         assert len({lease.lane.connection for lease in leased}) == 8
 
 
@@ -377,9 +379,9 @@ async def test_nothing_crosses_pool_keys(peer: Peer, name: str) -> None:
     """Callers who differ in any identity header share no connection, however equal the rest."""
     async with Rig(peer, Limits()) as rig:
         one, other = (rig.key(headers=((name, value),)) for value in ("1", "2"))
-        first = await soon(rig.pool.lease(one))
+        first = await soon(rig.pool.lease(one, patience()))
         await rig.turn(first, await peer.line())
-        second = await soon(rig.pool.lease(other))
+        second = await soon(rig.pool.lease(other, patience()))
         assert second.lane.connection != first.lane.connection
         assert rig.of(second).key == other
         assert (await peer.line()).asked.get_all(name)[0] == "2"
@@ -480,7 +482,7 @@ async def test_the_breaker(peer: Peer) -> None:
         assert len(peer.upgrades) == 2
         assert rig.of(await rig.lease("b")).open
         breaker = rig.pool._breakers[rig.key().digest]
-        await until(lambda: asyncio.get_running_loop().time() >= breaker.closed_until)
+        await until(lambda: breaker.state is State.HALF_OPEN)
         again = await rig.lease()
         assert rig.key().digest in rig.pool._breakers  # an upgrade alone proves nothing
         await peer.line()  # that of the other key
@@ -494,7 +496,7 @@ async def test_the_breaker_half_opens_for_one_dial(peer: Peer) -> None:
         peer.refusals.extend(refusal(500) for _ in range(5))
         assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
         breaker = rig.pool._breakers[rig.key().digest]
-        await until(lambda: asyncio.get_running_loop().time() >= breaker.closed_until)
+        await until(lambda: breaker.state is State.HALF_OPEN)
         results = [await fault_of(lease) for lease in [rig.leasing() for _ in range(3)]]
         assert sorted(results) == sorted([Fault.DIAL_FAILED, Fault.BREAKER_OPEN, Fault.BREAKER_OPEN])
         assert len(peer.upgrades) == 2
@@ -611,7 +613,7 @@ async def test_a_sibling_forks_while_the_first_child_is_in_flight(peer: Peer) ->
         line = await peer.line()
         await streaming(first, line, "resp_1")
         await line.send(*said(stream_id=first.named or "")[1:])
-        await until(lambda: first.lane.state is State.IDLE)
+        await until(lambda: first.lane.state is LaneState.IDLE)
         head = Head("resp_1", (b"f",), rig.key().digest, first.lane, stored=False)
         assert first.commit(head)
         rig.pool.give_back(first)
@@ -624,7 +626,7 @@ async def test_a_sibling_forks_while_the_first_child_is_in_flight(peer: Peer) ->
         assert sibling.lane.connection == child.lane.connection
         assert sibling.named != child.named
         await line.send(*said("resp_2", stream_id=child.named or "")[1:])
-        await until(lambda: child.lane.state is State.IDLE)
+        await until(lambda: child.lane.state is LaneState.IDLE)
         assert not head.place.lends(head)
 
 
@@ -688,4 +690,17 @@ async def test_a_line_that_brought_something_is_no_failure(peer: Peer) -> None:
         await given_up.send(CREATE, None, None)
         rig.pool.give_back(given_up)
         await until(lambda: rig.pool.open_connections == 0)
+        assert rig.of(await rig.lease()).open
+
+
+async def test_no_dial_on_the_last_moments(peer: Peer) -> None:
+    """A turn that has used up its time on the way is told so at once: a dial cut short says nothing of the host."""
+    async with Rig(peer, Limits(breaker_failures=1)) as rig:
+        hurried = patience()
+        hurried.spend(LIMIT * 9)
+        with pytest.raises(TurnFault) as caught:
+            await soon(rig.pool.lease(rig.key(), hurried))
+        assert caught.value.fault is Fault.POOL_FULL
+        assert not peer.upgrades
+        assert len(rig.pool._breakers) == 0
         assert rig.of(await rig.lease()).open
