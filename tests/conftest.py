@@ -9,6 +9,9 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Checks that tests share are to say what differs as the tests' own do. Here, as other suites import them too.
+pytest.register_assert_rewrite("tests.e2e.stack", "tests.e2e.matrix.play", "tests.chaos")
+
 DEEP = os.environ.get("OPENLINE_DEEP") == "1"
 _DEEP_SECONDS = 1800
 

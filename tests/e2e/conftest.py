@@ -4,9 +4,6 @@ import pytest
 
 from tests.e2e.report import COUNTS
 
-# Its checks are shared by the tests, and are to say what differs as theirs do.
-pytest.register_assert_rewrite("tests.e2e.stack", "tests.e2e.matrix.play")
-
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write the counts that the replays of tests/data/captures noted."""
