@@ -38,7 +38,7 @@ class Oracle:
     def answer(self, prompt: str, settings: Item, items: Sequence[Item]) -> Answer:
         """The one answer to this prompt."""
         text, after = _last_user(items)
-        directive = _directive(text, reasoning=int(bool(settings.get("reasoning")) or _encrypted(settings)))
+        directive = _directive(text, reasoning=int(_reasons(settings)))
         digest = _Digest(prompt)
         writer = _Writer(digest, directive, encrypted=_encrypted(settings))
         tools = [] if settings.get("tool_choice") == "none" else list(_tools(settings, items))
@@ -190,6 +190,14 @@ def _directive(text: str, *, reasoning: int) -> Directive:
     names = {entry.name for entry in fields(Directive)}
     numbers = {name: min(int(number), 1_000_000) for name, number in asked.items() if name in names}
     return Directive(**{"reasoning": reasoning, **numbers})
+
+
+def _reasons(settings: Item) -> bool:
+    """Whether the request asks for reasoning. An effort of "none" asks for none."""
+    asked = settings.get("reasoning")
+    if isinstance(asked, dict) and asked.get("effort") == "none":
+        return False
+    return bool(asked) or _encrypted(settings)
 
 
 def _encrypted(settings: Item) -> bool:

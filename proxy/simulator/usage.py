@@ -1,5 +1,6 @@
 """Usage: tokens counted from the prompt text, and the provider's own prompt cache that makes some cheaper."""
 
+import sys
 from collections.abc import Sequence
 
 import msgspec
@@ -31,11 +32,15 @@ class PromptCache:
         common = _common_prefix(self._last.get(key, b""), text)
         self._last[key] = text
         thoughts = [item for item in output if item.get("type") == "reasoning"]
+        limit = request.get("max_output_tokens")
+        most = (
+            limit if isinstance(limit, int) else sys.maxsize
+        )  # what was cut short is written whole, and counted as cut
         return Usage(
             input=tokens(text),
             cached=common // _BYTES_PER_TOKEN // _BLOCK * _BLOCK,
-            output=sum(tokens(msgspec.json.encode(item)) for item in output),
-            reasoning=sum(tokens(msgspec.json.encode(item)) for item in thoughts),
+            output=min(most, sum(tokens(msgspec.json.encode(item)) for item in output)),
+            reasoning=min(most, sum(tokens(msgspec.json.encode(item)) for item in thoughts)),
         )
 
 

@@ -96,6 +96,7 @@ def test_reasoning_comes_when_asked_for() -> None:
     include = ["reasoning.encrypted_content"]
     assert str(ask("x", include=include).output[0]["encrypted_content"]).startswith("gAAAAA")
     assert kinds(ask("[[reasoning=0]]", include=include)) == ["message"]
+    assert kinds(ask("x", reasoning={"effort": "none"}, include=include)) == ["message"]
     summaries = {len(list(ask(f"x{n}", include=include).output[0]["summary"])) for n in range(32)}  # type: ignore[call-overload]
     assert summaries == {0, 2}
 

@@ -25,3 +25,11 @@ def test_the_cache_is_per_key() -> None:
     assert cache.usage({"prompt_cache_key": "b"}, prompt, []).cached == 0
     assert cache.usage({"prompt_cache_key": "a"}, prompt[:2_100] + "y", []).cached == 512
     assert cache.usage({"conversation": {"id": "c"}}, prompt, []).cached == 0
+
+
+def test_an_answer_is_counted_as_cut_at_its_limit() -> None:
+    """No usage is beyond `max_output_tokens`, reasoning included."""
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x" * 400}]}
+    for limit, counted in ((8, 8), (None, 117)):
+        usage = PromptCache().usage({"max_output_tokens": limit}, "x", [thought])
+        assert (usage.output, usage.reasoning) == (counted, counted)
