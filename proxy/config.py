@@ -29,7 +29,9 @@ CountOrZero = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a field name, RFC 9110 section 5.1
 _FIELD_VALUE = re.compile(r"[\x21-\x7e]+(?:[ \t]+[\x21-\x7e]+)*")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
-_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+# Of any scheme: pages of desktop programs have their own (app://, vscode-webview://).
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_USUAL_PORT = re.compile(r"http://.*:80|https://.*:443", re.IGNORECASE)
 # The shortest of the systems' limits on a socket's path, its closing zero apart.
 _SOCKET_PATH_BYTES = 103
 OWN_HEADERS = "x-openline-"
@@ -207,6 +209,10 @@ class Settings(Section, frozen=True, kw_only=True):
             if not _ORIGIN.fullmatch(origin):
                 raise InvalidSettingError(
                     "allowed_origins", f"{origin!r} is not an origin, such as http://localhost:3000"
+                )
+            if _USUAL_PORT.fullmatch(origin):
+                raise InvalidSettingError(
+                    "allowed_origins", f"{origin!r}: browsers leave the usual port out, so do here"
                 )
 
     def _check_listeners(self) -> None:

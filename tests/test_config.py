@@ -221,7 +221,7 @@ def test_an_allowed_host_is_a_name(host: str) -> None:
         Settings(allowed_hosts=(host,))
 
 
-@pytest.mark.parametrize("origin", ["localhost:3000", "null", "*", "http://a/path", "ftp://a", "http://"])
+@pytest.mark.parametrize("origin", ["localhost:3000", "null", "*", "http://a/path", "1a://a", "http://"])
 def test_an_allowed_origin_is_scheme_and_host(origin: str) -> None:
     """Anything but scheme://host[:port] is not an origin."""
     with pytest.raises(InvalidSettingError, match=r"^allowed_origins: .* is not an origin"):
@@ -232,9 +232,16 @@ def test_good_names_of_callers_are_taken() -> None:
     """Names and addresses are allowed in hosts and origins, ports in origins."""
     settings = Settings(
         allowed_hosts=("box.local", "BOX", "::1", "192.0.2.1"),
-        allowed_origins=("https://app.example", "http://[::1]:3000"),
+        allowed_origins=("https://app.example", "http://[::1]:3000", "app://notes.example", "http://a:443"),
     )
     assert len(settings.allowed_hosts) == 4
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:80", "HTTPS://app.example:443"])
+def test_an_origin_that_no_browser_sends_is_refused(origin: str) -> None:
+    """Browsers leave out the usual port: with it a page would be kept out without a word why."""
+    with pytest.raises(InvalidSettingError, match=r"^allowed_origins: .* leave the usual port out"):
+        Settings(allowed_origins=(origin,))
 
 
 @given(st.sampled_from(["wait_seconds", "pong_seconds", "breaker_seconds"]), st.floats(max_value=-1e-9))

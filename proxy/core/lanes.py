@@ -134,7 +134,7 @@ class Lane:
             return Whose.NOBODY
         if not self._unanswered:
             raise OutOfPlace(f"{event.label} while nothing was asked")
-        dropped = self.state is State.DRAINING
+        dropped, refused = self.state is State.DRAINING, self.state is State.AWAITED
         whose = self._unanswered[0]
         ended = event.kind in TERMINAL or event.kind is Kind.ERROR
         if ended:
@@ -145,6 +145,8 @@ class Lane:
         self._move(Signal.END if ended else Signal.EVENT)
         if ended:
             self.parent = None
+            # Behind an error that broke an answer off some hosts say `response.failed`: no other turn may meet that.
+            self.lanes.retiring |= event.kind is Kind.ERROR and not refused
         return Whose.NOBODY if dropped else whose
 
     def abandon(self) -> None:

@@ -48,13 +48,15 @@ class Refusal(web.Response):
 class Reception:
     """What a listener's connections have in common.
 
-    `refuse` makes and reports the answer to what is no request; `gone` hears of each connection's end.
+    `refuse` makes and reports the answer to what is no request; `gone` hears of each connection's end. One that has
+    been idle for `spare_seconds` gives way to another.
     """
 
     server: web.Server
     header_seconds: float
     refuse: Callable[[Problem, str], Answer]
     gone: Callable[["Caller"], None]
+    spare_seconds: float
 
 
 class Caller(web.RequestHandler):
@@ -87,6 +89,8 @@ class Caller(web.RequestHandler):
         self._timer: asyncio.TimerHandle | None = None
         self._begun = 0
         self._answered = 0
+        self._now = loop.time
+        self._idle_since = loop.time()
         self._leaving = False
         self._hung_up = asyncio.Event()
 
@@ -128,13 +132,16 @@ class Caller(web.RequestHandler):
     def begin(self, request: web.Request) -> None:
         """A request is about to be handled: its body is what may turn out to be broken."""
         self._begun += 1
+        self._idle_since = float("inf")
         self._content = request.content
         self._tell()
 
     def end(self) -> None:
         """It has been answered."""
         self._answered += 1
-        if self._leaving and self._quiet:
+        self._idle_since = self._now()
+        # No upgrade is served: what follows one would be read as requests, unchecked.
+        if self._framing.upgraded or (self._leaving and self._quiet):
             self.close()
 
     async def linger(self) -> None:
@@ -152,6 +159,18 @@ class Caller(web.RequestHandler):
         self._leaving = True
         if self._quiet:
             self.force_close()
+
+    @property
+    def idle_since(self) -> float:
+        """Since when it is idle, on the loop's clock; infinity where it waits for an answer."""
+        return self._idle_since
+
+    def give_way(self) -> bool:
+        """Close where it has been idle for long enough, so that there is room for another one; whether it was."""
+        if self._quiet and self._now() - self._idle_since >= self._reception.spare_seconds:
+            self.force_close()
+            return True
+        return False
 
     def handle_error(
         self,

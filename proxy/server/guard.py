@@ -20,7 +20,7 @@ class Guard:
         listening = listening or settings.listen_host
         self._hosts = {"localhost", listening.lower(), *(host.lower() for host in settings.allowed_hosts)}
         self._abroad = not is_loopback(listening)
-        self._origins = frozenset(settings.allowed_origins)
+        self._origins = frozenset(origin.lower() for origin in settings.allowed_origins)  # as browsers write them
         self._marker = marker
 
     def check(self, request: web.Request) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from secrets import token_hex
 
@@ -87,12 +88,12 @@ class Handler:
         self.draining = False
         self._drained = False
         self._idle = asyncio.Event()
-        self._unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
+        self._unpacking = ThreadPoolExecutor(_UNPACKED_AT_ONCE, "unpacking")
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer any request, and report its outcome once, however it ends."""
         asked = target(request, self._settings.token)
-        if asked.text == _HEALTH:
+        if asked.text.partition("?")[0] == _HEALTH:
             return self._health(request, asked)
         began = time.monotonic()
         timeouts = self._settings.timeouts
@@ -136,7 +137,10 @@ class Handler:
         else:
             who = self.identity if asked.trusted else {"name": self.identity.name}
             answer = Answer(200, msgspec.json.encode(who), {"content-type": "application/json"})
-        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+        response = web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+        if answer.status != 200:
+            response.force_close()
+        return response
 
     @property
     def unready(self) -> str | None:
@@ -171,11 +175,9 @@ class Handler:
             await self._route(call)
         except Refused as refused:
             call.outcome.end, call.outcome.status = End.ERROR, refused.problem.value[0]
+            call.outcome.faults.append(refused.detail or refused.problem.value[1])
+            headers = _CHALLENGE if refused.problem is Problem.TOKEN else None
             # Closed, as the body may not have been read.
-            headers = None
-            if refused.problem is Problem.TOKEN:
-                headers = _CHALLENGE
-                call.outcome.faults.append("the token was not shown")
             await call.sink.answer(refused.problem.answer(refused.detail, headers), call.outcome, close=True)
 
     def _admit(self, call: _Call) -> None:
@@ -247,9 +249,12 @@ class Handler:
         return create
 
     async def _unpack(self, raw: bytes, encodings: str) -> bytes:
-        """The body without its encodings. It takes a thread, and few at a time: a bomb holds up nobody but its kind."""
-        async with self._unpacking:
-            return await asyncio.to_thread(decode, raw, encodings, self._settings.limits.body_bytes)
+        """The body without its encodings. It takes a thread, and few at a time: a bomb holds up nobody but its kind.
+
+        The threads are its own: one works on when its caller has gone, and must not make room for another meanwhile.
+        """
+        limit = self._settings.limits.body_bytes
+        return await asyncio.get_running_loop().run_in_executor(self._unpacking, decode, raw, encodings, limit)
 
     def _is_semantic(self, headers: Mapping[str, str]) -> bool:
         """Whether a header means something that a shared socket cannot carry."""

@@ -24,6 +24,8 @@ _BURST = 64
 # Connections too many that are told so politely, each for seconds at most; those beyond are told in passing.
 _CROWD = 32
 _PAUSE_SECONDS = 0.25
+# Between two requests of a client that is at work there is less, mostly; one that sends just now would see a reset.
+_SPARE_SECONDS = 5.0
 # The system has nothing to make a connection of. Other errors of accept() are of the one connection.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _LOG = logging.getLogger("openline.server")
@@ -33,7 +35,8 @@ class Listener:
     """One or more listening sockets, and the connections that came in by them.
 
     `answer` serves requests; `refuse` makes the answer to what is none. At most `most` connections at once, or as many
-    as the system's descriptors allow; a head may take `header_seconds`.
+    as the system's descriptors allow; for one more, the one that is idle for longest is closed, if it is for
+    `spare_seconds`. A head may take `header_seconds`.
     """
 
     def __init__(
@@ -43,11 +46,13 @@ class Listener:
         *,
         most: int,
         header_seconds: float,
+        spare_seconds: float = _SPARE_SECONDS,
     ) -> None:
         self._answer = answer
         self._refuse = refuse
         self._most = affordable(most)
         self._header_seconds = header_seconds
+        self._spare_seconds = spare_seconds
         self._runner: web.AppRunner | None = None
         self._reception: Reception | None = None
         self._sockets: list[socket.socket] = []
@@ -75,7 +80,9 @@ class Listener:
         server = self._runner.server
         if server is None:
             raise RuntimeError("a runner that is set up has a server")
-        self._reception = Reception(server, self._header_seconds, self._refuse, self._callers.discard)
+        self._reception = Reception(
+            server, self._header_seconds, self._refuse, self._callers.discard, self._spare_seconds
+        )
         self._sockets = list(sockets)
         self._hold_spare()
         for sock in self._sockets:
@@ -141,6 +148,8 @@ class Listener:
                 self._let_in(line)
 
     def _let_in(self, line: socket.socket) -> None:
+        if len(self._callers) >= self._most:
+            self._make_room()
         if self._reception is None or len(self._callers) >= self._most + min(_CROWD, self._most):
             _turn_away(line)
             return
@@ -148,6 +157,12 @@ class Listener:
         caller = Caller(self._reception, loop, crowded=len(self._callers) >= self._most)
         self._callers.add(caller)
         self._tasks.start(self._open(line, caller), "caller's connection")
+
+    def _make_room(self) -> None:
+        """Close what is only kept open: clients keep connections for a next request that may never come."""
+        longest = min(self._callers, key=lambda caller: caller.idle_since)
+        if longest.give_way():
+            self._callers.discard(longest)
 
     async def _open(self, line: socket.socket, caller: Caller) -> None:
         try:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from proxy.core.events import Event, sse
@@ -121,7 +121,8 @@ class HttpSink:
 
     async def _start(self, reply: Reply) -> None:
         self.response = reply
-        if self._closing():
+        endless = reply.content_length is None and self._request.version < HttpVersion11
+        if endless or self._closing():  # the end of HTTP/1.0's answer without a length is the connection's
             reply.force_close()
         await self._within(reply.prepare(self._request))
 

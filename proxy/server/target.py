@@ -28,10 +28,9 @@ class Target:
 
 def target(request: web.BaseRequest, token: Token | None) -> Target:
     """What `request` asks for. A token in its path is taken off also where none is wanted: it must not go upstream."""
-    ahead = _AHEAD.fullmatch(request.raw_path)
     text = request.raw_path
     shown = [value.encode("utf-8", "surrogateescape") for value in request.headers.getall(HEADER, ())]
-    if ahead:
+    while ahead := _AHEAD.fullmatch(text):  # twice where it was put ahead of what had it already
         shown.append(unquote_to_bytes(ahead[1].encode("utf-8", "surrogateescape")))
         text = ahead[2] if ahead[2].startswith("/") else f"/{ahead[2]}"
     return Target(text, token is None or any(token.matches(one) for one in shown))

@@ -91,7 +91,7 @@ class Lease:
                 await self.probe.wait()
         except TimeoutError:
             self._line.give_up_probe()
-        if self.fault and not self._inbox:
+        if self.fault and self.lane.verdict is None:
             # Whatever ended the line: this create had not begun.
             raise TurnFault(Fault.LINE_LOST, self.fault.detail)
 

@@ -175,11 +175,13 @@ class Pool:
         """Give what is free to those who wait for it, in their order."""
         waiting, self._waiting = self._waiting, deque()
         still: list[_Waiter] = []
+        nothing: set[bytes] = set()  # for these keys; to look again for each that waits would hold up all turns
         for waiter in waiting:
             if waiter.given.done():
                 continue
-            given = self._now(waiter.key)
+            given = Move.WAIT if waiter.key.digest in nothing else self._now(waiter.key)
             if given is Move.WAIT:
+                nothing.add(waiter.key.digest)
                 still.append(waiter)
             else:
                 waiter.given.set_result(given)
@@ -266,6 +268,9 @@ class Pool:
         if connection.in_vain and reason is Whole.CONNECTION_LOST:
             # An upgrade that leads nowhere (a middlebox that lets no frames through, say) is no better than none.
             self._breakers.failed(connection.key.digest, connection.opened_at)
+        elif connection.in_vain:
+            # Its caller hung up, say: another may try.
+            self._breakers.untried(connection.key.digest)
         self._numbered.pop(connection.lanes.connection, None)
         group = self._connections[connection.key.digest]
         group.remove(connection)

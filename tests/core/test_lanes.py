@@ -513,6 +513,17 @@ def test_an_unnamed_error_of_an_abandoned_turn_is_dropped() -> None:
     assert lane.idle
 
 
+@pytest.mark.parametrize(("begun", "retiring"), [(False, False), (True, True)])
+def test_an_error_that_breaks_an_answer_off_ends_the_line(begun: bool, retiring: bool) -> None:  # noqa: FBT001
+    """What some hosts say behind it is no other turn's; a create that is refused has nothing behind it."""
+    lanes = proven()
+    lane = begin(lanes)
+    for event in [CREATED] * begun:
+        lane.take(event)
+    lane.take(ERROR)
+    assert (lane.state, lanes.retiring) == (State.IDLE, retiring)
+
+
 def test_an_unnamed_error_may_be_that_of_a_quarantined_lane() -> None:
     """The upstream may still be at work on what was given up: its error is no other caller's."""
     lanes = proven()

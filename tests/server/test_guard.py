@@ -10,7 +10,8 @@ from proxy.token import Token
 
 MARKER = "1.1 openline-abc"
 SETTINGS = Settings(
-    allowed_hosts=("Box.local", "fe80::1"), allowed_origins=("http://localhost:3000", "https://page.example")
+    allowed_hosts=("Box.local", "fe80::1"),
+    allowed_origins=("http://localhost:3000", "https://Page.example", "app://notes.example"),
 )
 
 
@@ -119,7 +120,7 @@ def test_the_host_that_is_listened_on_is_let_in() -> None:
         Guard(named, MARKER, listening="127.0.0.1").check(request)
 
 
-@pytest.mark.parametrize("origin", ["http://localhost:3000", "https://page.example"])
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "https://page.example", "app://notes.example"])
 def test_origins_let_in(origin: str) -> None:
     """Pages of allowed_origins may call."""
     assert refusal([("Origin", origin)]) is None

@@ -20,6 +20,13 @@ from proxy.turns.outcome import End
 from tests.server.wire import KEY, Line, Pairs, Rig, ask, connected, request, request_head, rigged, scripted
 
 HEADERS = (Path(__file__).parents[2] / "docs" / "headers.md").read_text()
+UPGRADE = [
+    KEY,
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+]
 HELLO: dict[str, object] = {"model": "gpt-5.4", "input": "hello", "store": False}
 
 
@@ -509,16 +516,20 @@ async def test_health_is_told_while_draining_and_to_nobody_foreign(rig: Rig) -> 
     assert (await rig.ask("GET", "/healthz", [("Host", "evil.example")])).status == 403
 
 
+@pytest.mark.parametrize("target", ["/healthz", "/healthz?x", "/v1/responses"])
+async def test_nothing_is_read_behind_an_upgrade(target: str, rig: Rig) -> None:
+    """Wherever an upgrade was refused: what follows it has not been checked, and is not taken for requests."""
+    async with connected(rig.url) as line:
+        await line.send(request("GET", target, UPGRADE) + request("POST", "/v1/x", [KEY], b"{}"))
+        refused = await line.response()
+        assert (refused.status, refused.header("connection")) == (426, "close")
+        assert await line.at_end()
+    assert not rig.sim.requests
+
+
 async def test_a_websocket_caller_is_told_to_use_post(rig: Rig) -> None:
     """An upgrade gets 426, on which codex falls back to POST; no outcome is missing."""
-    upgrade = [
-        KEY,
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ]
-    response = await rig.ask("GET", "/v1/responses", upgrade)
+    response = await rig.ask("GET", "/v1/responses", UPGRADE)
     assert (response.status, response.error()["code"]) == (426, "openline_no_websocket")
     outcome = await rig.outcome()
     assert (outcome.status, outcome.end) == (426, End.ERROR)
@@ -559,6 +570,7 @@ async def test_a_refused_request_is_an_outcome_too(rig: Rig) -> None:
         assert await line.at_end()
     outcome = await rig.outcome()
     assert (outcome.status, outcome.end, outcome.path) == (403, End.ERROR, "/v1/models")
+    assert outcome.faults == ["openline_host"]
     assert rig.outcomes.empty()
 
 

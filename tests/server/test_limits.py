@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import threading
+import zlib
 
 import msgspec
 import pytest
 
 from proxy.config import Limits
+from proxy.turns.outcome import End
 from tests.server.test_body import COMPRESSING, ENCODERS
 from tests.server.wire import KEY, connected, request, rigged
 
@@ -59,6 +62,19 @@ async def test_bombs_go_up_packed(inner: str, outer: str) -> None:
         assert response.header("x-openline-reason") == "odd_body"
         assert [entry.raw for entry in rig.sim.journal] == [bomb]
         assert (await rig.create(HELLO)).status == 200
+
+
+async def test_callers_that_hang_up_make_no_room_for_more_bombs() -> None:
+    """What is being unpacked goes on when its caller has gone; so long its thread does nothing else."""
+    bomb = zlib.compress(bytes(60_000_000))
+    sent = request("POST", "/v1/responses", [KEY, ("Content-Encoding", "deflate")], bomb)
+    before = set(threading.enumerate())
+    async with rigged() as rig:
+        for _ in range(5):
+            async with connected(rig.url) as line:
+                await line.send(sent)
+            assert (await rig.outcome()).end is End.HUNG_UP
+        assert len(set(threading.enumerate()) - before) <= 2
 
 
 async def test_who_is_gone_before_he_is_told_to_continue_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:

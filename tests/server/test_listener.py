@@ -5,9 +5,12 @@ import socket
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from proxy.config import Limits, Timeouts
-from proxy.server.listener import bind
+from proxy.errors import Problem
+from proxy.server.listener import Listener, bind
+from proxy.server.status import url
 from proxy.simulator import Fault
 from proxy.tasks import Tasks
 from proxy.turns.outcome import End
@@ -46,6 +49,59 @@ async def test_a_connection_too_many_is_told_so() -> None:
             await line.send(MODELS)
             assert (await line.response()).status == 200
         assert len(rig.sim.requests) == 4
+
+
+async def test_the_longest_idle_gives_way() -> None:
+    """Connections that are only kept open do not keep others out; those with a request under way stay."""
+    waiting, release = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/wait":
+            waiting.set()
+            await release.wait()
+        return web.Response()
+
+    listener = Listener(answer, Problem.answer, most=3, header_seconds=5, spare_seconds=0)
+    await listener.start(bind("127.0.0.1", 0))
+    base = url(*listener.addresses[0])
+    try:
+        async with connected(base) as busy, connected(base) as old, connected(base) as new:
+            for line in (busy, old, new):
+                await line.send(request("GET", "/"))
+                assert (await line.response()).status == 200
+            await busy.send(request("GET", "/wait"))
+            await asyncio.wait_for(waiting.wait(), 5)
+            async with connected(base) as more:
+                await more.send(request("GET", "/"))
+                assert (await more.response()).status == 200
+                assert await old.at_end()
+                assert listener.connections == 3
+            release.set()
+            assert (await busy.response()).status == 200
+            await new.send(request("GET", "/"))
+            assert (await new.response()).status == 200
+    finally:
+        await listener.close()
+
+
+async def test_silence_gives_way_too() -> None:
+    """Connections that say nothing keep nobody out for as long as a head may take."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response()
+
+    listener = Listener(answer, Problem.answer, most=1, header_seconds=5, spare_seconds=0)
+    await listener.start(bind("127.0.0.1", 0))
+    base = url(*listener.addresses[0])
+    try:
+        async with connected(base) as silent:
+            await until(lambda: listener.connections == 1)
+            async with connected(base) as other:
+                await other.send(request("GET", "/"))
+                assert (await other.response()).status == 200
+                assert await silent.at_end()
+    finally:
+        await listener.close()
 
 
 async def test_room_that_is_left_is_taken() -> None:

@@ -19,6 +19,7 @@ from tests.server.wire import (
     KEY,
     CutShort,
     Line,
+    Pairs,
     Response,
     Rig,
     ask,
@@ -146,6 +147,24 @@ async def test_an_answer_that_ends_with_the_connection() -> None:
     """An HTTP/1.0 answer without a length is whole when the upstream closes."""
     response, outcome = await answered(b"HTTP/1.0 200 OK\r\n\r\nall of it")
     assert (response.body, outcome.end) == (b"all of it", End.PASSED)
+
+
+@pytest.mark.parametrize("keep", [(), (("Connection", "keep-alive"),)], ids=["", "keep-alive"])
+@pytest.mark.parametrize(("method", "target"), [("POST", "/v1/responses"), ("GET", "/v1/x")])
+async def test_an_http10_caller_sees_the_end(method: str, target: str, keep: Pairs) -> None:
+    """It knows no chunks: where there is no length the connection is closed, whatever the caller would like."""
+
+    async def script(line: Line) -> None:
+        await request_head(line)
+        await line.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nall of it\r\n0\r\n\r\n")
+
+    async with scripted(script) as other, rigged(upstream="" if method == "POST" else other) as rig:
+        body = msgspec.json.encode(STREAM) if method == "POST" else None
+        async with connected(rig.url) as line:
+            await line.send(request(method, target, [KEY, *keep], body).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+            response = await line.response()
+            assert response.status == 200
+            assert response.body.endswith(b"all of it" if method == "GET" else b"\n\n")
 
 
 async def test_an_answer_streams() -> None:

@@ -88,7 +88,7 @@ async def test_who_does_not_show_it_gets_a_401(target: str, headers: list[tuple[
     assert "x-openline-token" in str(response.error()["message"])
     assert response.header("www-authenticate") == 'Openline-Token realm="openline"'
     outcome = await rig.outcome()
-    assert (outcome.status, outcome.path, outcome.faults) == (401, "-", ["the token was not shown"])
+    assert (outcome.status, outcome.path, outcome.faults) == (401, "-", ["openline_token"])
     assert SECRET[:-1] not in repr(outcome) + repr(response)
     assert everything_upstream(rig) == "[]"
 
@@ -98,6 +98,12 @@ async def test_a_strangers_body_is_not_waited_for(rig: Rig) -> None:
     async with connected(rig.url) as line:
         await line.send(request("POST", "/v1/responses", [("content-length", "1000000")]))
         assert (await line.response("POST")).status == 401
+
+
+async def test_a_token_that_stands_there_twice_is_taken_off_twice(rig: Rig) -> None:
+    """Whoever puts it ahead of a base URL that has it already does not send it upstream."""
+    await rig.ask("GET", f"/t/{SECRET}/t/{SECRET}/v1/models", [KEY])
+    assert [seen.path for seen in rig.sim.requests] == ["/v1/models"]
 
 
 @pytest.mark.parametrize("target", ["/v1/models", "/v1/_echo/a?b=c", "/other?"])

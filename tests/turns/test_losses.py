@@ -112,6 +112,21 @@ async def test_a_loss_behind_the_probe_may_have_acted(peer: Peer, why: str) -> N
         assert (sink.answers[0].status, len(peer.upgrades)) == (502, 1)
 
 
+async def test_garbage_right_behind_the_probes_answer(peer: Peer) -> None:
+    """Even before the turn could look: the create may run by then, and is not sent again unseen."""
+    async with Wiring(on(peer.base, verifies_ids="auto")) as wiring:
+        turn = wiring.turn(stream=True, **ACTING)
+        running = wiring.run(turn, sink := Recorder())
+        line = await peer.line()
+        await line.frame()
+        await line.frame()
+        for frame in (failure("previous_response_not_found"), b"rubbish"):
+            line.socket.protocol.send_text(frame)
+        line.socket.send_data()  # in one segment
+        await soon(running)
+        assert ([answer.status for answer in sink.answers], len(peer.upgrades)) == ([502], 1)
+
+
 @pytest.mark.parametrize("status", [400, 404, 500])
 async def test_a_stored_head_that_is_refused_is_gone(peer: Peer, status: int) -> None:
     """On whatever lane it was continued: the caller gets the error, and his next try goes in full."""

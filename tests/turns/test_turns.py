@@ -196,7 +196,7 @@ async def test_an_error_for_a_continuation_drops_its_head(peer: Peer) -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_an_error_in_mid_stream(peer: Peer, stream: bool) -> None:  # noqa: FBT001
-    """A streaming caller gets it in the stream, a JSON caller as the status; no head is kept, the line is."""
+    """A streaming caller gets it in the stream, a JSON caller as the status; neither head nor line is kept."""
     async with Wiring(on(peer.base)) as wiring:
         turn = wiring.turn(stream=stream)
         sink, _ = await wiring.exchange(turn, peer, created(), failure("server_error", status=500))
@@ -204,7 +204,24 @@ async def test_an_error_in_mid_stream(peer: Peer, stream: bool) -> None:  # noqa
         assert sink.calls[-1] == ("end" if stream else "answer")
         assert [answer.status for answer in sink.answers] == ([] if stream else [500])
         assert len(wiring.heads) == 0
-        assert wiring.pool.open_connections == 1
+        assert wiring.pool.open_connections == 0
+
+
+@pytest.mark.parametrize("lanes", ["off", "on"])
+async def test_what_follows_an_error_in_mid_stream(peer: Peer, lanes: str) -> None:
+    """Some hosts say `response.failed` after the error: it finds no other turn, however late it comes."""
+    async with Wiring(on(peer.base, lanes=lanes)) as wiring:
+        lane = {"stream_id": "l1"} if lanes == "on" else {}
+        error = event("error", **lane, code="server_error", message="no", sequence_number=1)
+        _, line = await wiring.exchange(wiring.turn(stream=True), peer, created("resp_1", **lane), error)
+        sink = Recorder()
+        running = wiring.run(wiring.turn({"role": "user", "content": "else"}, stream=True), sink)
+        other = await peer.line()
+        assert await line.closed() == 1000
+        await other.frame()
+        await other.send(created("resp_2", **lane), event("response.completed", **lane, response={"id": "resp_2"}))
+        await soon(running)
+        assert sink.types == ["response.created", "response.completed"]
 
 
 async def test_not_found_is_repaired_on_the_same_line(peer: Peer) -> None:

@@ -689,6 +689,21 @@ async def test_an_abandoned_lane_drains_and_is_used_again(rig: Rig) -> None:
     assert lease_of(connection).lane is one.lane
 
 
+async def test_an_abandoned_answer_that_an_error_breaks_off(rig: Rig) -> None:
+    """Some hosts say `response.failed` behind the error: no other turn may have that lane, and the line goes."""
+    connection, line, one, two = await two_lanes(rig)
+    connection.release(one)
+    drain = named("drain")
+    await line.send(event("error", stream_id="l1", code="server_error", message="no"))
+    await over(drain)
+    assert (connection.lanes.retiring, connection.lanes.spare()) == (True, None)
+    failed = event("response.failed", stream_id="l1", response={"id": "resp_a", "status": "failed"})
+    await line.send(failed, *said("resp_b", stream_id="l2")[1:])
+    assert (await types(two, 3))[-1] == "response.completed"
+    connection.release(two)
+    await line.closed()
+
+
 async def test_a_long_drain_gives_the_lane_up(rig: Rig) -> None:
     """After 256 KB the lane is quarantined, its frames dropped; the line goes when the other turn has ended."""
     connection, line, one, two = await two_lanes(rig)

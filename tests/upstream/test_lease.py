@@ -13,7 +13,7 @@ from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.lease import Lease
-from tests.upstream.peer import LIMIT, created, over, patience, said, soon
+from tests.upstream.peer import LIMIT, over, patience, said, soon
 
 CREATE = b'{"type":"response.create"}'
 LOST = TurnFault(Fault.LINE_LOST, "lost")
@@ -135,12 +135,14 @@ async def test_a_probe_that_was_answered_lets_the_turn_go_on() -> None:
     await lease.probed(0.0, patience())  # nothing was asked
     await lease.send(CREATE, CREATE, None)
     assert lease.probe is not None
+    lease.lane.take(sniff(b'{"type":"error"}'))
     lease.probe.set()
     await lease.probed(LIMIT, patience())
-    lease.deliver(sniff(created()))
     lease.end(LOST)
     await lease.probed(LIMIT, patience())
-    assert len(await lease.batch(LIMIT)) == 1
+    with pytest.raises(TurnFault) as caught:
+        await lease.batch(LIMIT)
+    assert caught.value is LOST
 
 
 @pytest.mark.parametrize("ended", [Fault.CONNECTION_LIMIT, Fault.GARBAGE, Fault.OVERSIZE])

@@ -502,6 +502,19 @@ async def test_the_breaker_half_opens_for_one_dial(peer: Peer) -> None:
         assert len(peer.upgrades) == 2
 
 
+async def test_a_trial_whose_caller_hangs_up_stops_no_other(peer: Peer) -> None:
+    """He says nothing of the host: the next dial may try at once."""
+    async with Rig(peer, Limits(breaker_failures=1, breaker_seconds=1_000.0)) as rig:
+        peer.refusals.append(refusal(500))
+        assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
+        breaker = rig.pool._breakers[rig.key().digest]
+        breaker._open_until = 0.0  # as if they had passed
+        trial = await rig.lease()
+        await trial.send(CREATE, None, None)
+        rig.pool.give_back(trial)
+        assert rig.of(await rig.lease()).open
+
+
 async def test_an_answer_is_no_failure_of_the_line(peer: Peer) -> None:
     """429 is an answer: it opens no breaker."""
     async with Rig(peer, Limits(breaker_failures=1)) as rig:
