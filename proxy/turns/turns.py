@@ -232,6 +232,7 @@ class Turns:
             response = await self._http.open(turn.origin)
         except Refused as refused:
             outcome.end = End.ERROR
+            outcome.faults.append(f"plain HTTP: {refused.detail or refused.problem.value[1]}")
             await self._answer(turn, sink, refused.problem.answer(refused.detail))
             return
         outcome.status, outcome.end = response.status, End.PASSED

@@ -65,6 +65,8 @@ async def test_a_certificate_that_is_not_right(
         assert "certificate" in str(reply.error["message"])
         outcome = await running.outcome()
         assert words in outcome.faults[0]
+        assert outcome.faults[-1].startswith("plain HTTP: ")
+        assert words in outcome.faults[-1]
         assert not running.sim.journal
         assert not running.sim.handshakes
 
