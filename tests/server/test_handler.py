@@ -352,15 +352,18 @@ async def test_what_only_sounds_alike_is_no_credential(header: str, rig: Rig) ->
     assert response.header("x-openline-route") == "full"
 
 
-@pytest.mark.parametrize("header", ["Idempotency-Key", "idempotency-key", "X-Semantic"])
-async def test_semantic_headers_go_over_http(header: str) -> None:
-    """Idempotency-Key, and what upstream.semantic_headers lists, cannot be said on a socket: that turn uses HTTP."""
-    async with rigged(semantic=("x-semantic",)) as rig:
-        response = await rig.create(HELLO, [KEY, (header, "1")])
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [("Idempotency-Key", "1"), ("idempotency-key", "1"), ("X-Semantic", "1"), ("Origin", "http://page.test")],
+)
+async def test_semantic_headers_go_over_http(header: str, value: str) -> None:
+    """What means something to HTTP alone (a page's browser wants CORS headers, say) sends its turn over HTTP."""
+    async with rigged(semantic=("x-semantic",), allowed_origins=("http://page.test",)) as rig:
+        response = await rig.create(HELLO, [KEY, (header, value)])
         assert response.header("x-openline-route") == "http"
         assert response.header("x-openline-reason") == Plain.SEMANTIC_HEADER.value
         (entry,) = rig.sim.journal
-        assert (entry.transport, dict(entry.headers)[header]) == ("http", "1")
+        assert (entry.transport, dict(entry.headers)[header]) == ("http", value)
 
 
 @pytest.mark.parametrize(
