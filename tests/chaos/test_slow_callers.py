@@ -160,7 +160,8 @@ async def test_too_much_on_a_shared_line_costs_the_slow_turn_alone() -> None:
             flood = Flood(create, rig.tasks, 3 * _OVERFLOW)
             await until(flood.ended.done, lambda: flood.sent)
             await flood.ended
-            assert _OVERFLOW < waiting(rig) <= _OVERFLOW + len(flood.frame)
+            # All of it may be in one write already, if the turn got to it just before the bound was reached.
+            assert waiting(rig) <= _OVERFLOW + len(flood.frame)
             await there.answer(*others[1:])
             right(await other.reply(), others, stream=True)
             assert [outcome.end for outcome in rig.outcomes] == [End.COMPLETED]

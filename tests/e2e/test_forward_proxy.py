@@ -97,7 +97,7 @@ async def test_a_wrong_credential(between: Between, monkeypatch: pytest.MonkeyPa
         assert (reply.status, reply.error["code"]) == (502, "openline_unreachable")
         assert "the forward proxy answered 407: check the user and the password in HTTPS_PROXY" in str(reply.error)
         outcome = await running.outcome()
-        assert len(outcome.faults) == 2
+        assert len(outcome.faults) == 3  # two dials and plain HTTP
         assert all("407" in fault for fault in outcome.faults)
         assert "wr0ng" not in f"{reply.body!r} {reply.headers} {outcome!r}"
         assert not running.sim.journal

@@ -79,8 +79,9 @@ async def _struck(case: Case, scene: Scene) -> Reply:
     scene.scarcity.end()  # what follows asks the simulator directly
     entries, upgrades = list(running.sim.journal)[seen:], scene.gate.upgrades - upgrades
     outcome = await _outcome(scene, scene.talk)
-    told = [fault.rpartition(": ")[2] for fault in outcome.faults]
+    told = [fault.rpartition(": ")[2] for fault in outcome.faults if not fault.startswith("plain HTTP: ")]
     assert told == [taken.action.value for taken in case.course], outcome.faults
+    assert len(outcome.faults) - len(told) == case.mishap.unreachable  # why plain HTTP came to nothing either
     assert outcome.replays == case.replays
     assert (outcome.route, outcome.reason) == case.said
     assert (reply.route, reply.reason) == (case.said[0].value, case.said[1].value if case.said[1] else "")
