@@ -498,14 +498,15 @@ async def test_a_drain_has_an_end(rig: Rig, tasks: Tasks) -> None:
         assert other.app.running == 1
 
 
-async def test_health_says_who_is_here(rig: Rig) -> None:
-    """`/healthz` answers by itself: name, version, process and addresses; HEAD without a body."""
-    response = await rig.ask("GET", "/healthz", [])
+@pytest.mark.parametrize("target", ["/healthz", "/healthz?x"])
+async def test_health_says_who_is_here(rig: Rig, target: str) -> None:
+    """`/healthz` answers by itself, whatever is asked: name, version, process and addresses; HEAD without a body."""
+    response = await rig.ask("GET", target, [])
     assert (response.status, response.json()["name"]) == (200, "openline")
     assert set(response.json()) == {"name", "version", "pid", "api", "admin"}
     async with connected(rig.url) as line:
         for _ in range(2):
-            await line.send(request("HEAD", "/healthz"))
+            await line.send(request("HEAD", target))
             head = await line.response("HEAD")
             assert (head.status, head.header("content-length")) == (200, str(len(response.body)))
     assert not rig.sim.requests
