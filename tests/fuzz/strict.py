@@ -3,12 +3,11 @@
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator
 
 import h11
 import msgspec
 
-from proxy.tasks import Tasks
+from tests.fuzz.listening import listening
 
 _LONGEST = 2**20
 
@@ -20,20 +19,10 @@ class Strict:
         self.asked: list[str] = []
         """The value of `x-mark` of every request that came whole, in order."""
         self.violations: list[str] = []
-        self._tasks = Tasks()
 
-    @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
+    def serving(self) -> contextlib.AbstractAsyncContextManager[str]:
         """Listen while the block runs; gives the base URL."""
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        try:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        finally:
-            server.close()
-            await self._tasks.close()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.start(self._serve(reader, writer), "strict upstream")
+        return listening(self._serve, "strict upstream")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST)

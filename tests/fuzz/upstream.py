@@ -5,12 +5,12 @@ import base64
 import contextlib
 import hashlib
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
-from proxy.tasks import Tasks
+from tests.fuzz.listening import listening
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -76,21 +76,11 @@ class Upstream:
         self._answer = answer
         self._plain = plain
         self._upgrade = upgrade
-        self._tasks = Tasks()
         self._lines = 0
 
-    @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
+    def serving(self) -> contextlib.AbstractAsyncContextManager[str]:
         """Listen while the block runs; gives the base URL."""
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**26)
-        try:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        finally:
-            server.close()
-            await self._tasks.close()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.start(self._serve(reader, writer), "raw upstream")
+        return listening(self._serve, "raw upstream")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
