@@ -51,6 +51,7 @@ _OPTIONS = (
     click.option("--event-seconds", type=_SECONDS, metavar="SECONDS", help="Wait before each delta."),
     click.option("--latency", type=_SECONDS, metavar="SECONDS", help="One-way latency of the emulated link."),
     click.option("--uplink", type=_SECONDS, metavar="BYTES", help="Bytes a second of the emulated link; 0: no limit."),
+    click.option("--cors/--no-cors", default=None, help="Let pages of any origin ask from a browser."),
     click.option("--echo-paths/--no-echo-paths", default=None, help="Offer /v1/_echo and /v1/_echo_stream."),
     click.option("--journal-limit", type=_COUNT, help="Creates that the journal keeps."),
 )  # fmt: skip # one option a line or two reads best

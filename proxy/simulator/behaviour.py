@@ -68,6 +68,7 @@ class Behaviour:
     think_seconds: float = 0.0
     event_seconds: float = 0.0
     link: Link = Link()
+    cors: bool = False
     echo_paths: bool = True
     journal_limit: int = 1_000
 

@@ -11,7 +11,7 @@ from proxy.simulator.answers import api_headers, error_answer, json_answer
 from proxy.simulator.bodies import decompress, parse
 from proxy.simulator.errors import ApiError, RefusedError
 from proxy.simulator.host import Host
-from proxy.simulator.prompt import items_of, render
+from proxy.simulator.prompt import items_of, render, shown
 from proxy.simulator.response import Usage
 from proxy.simulator.usage import tokens
 from proxy.simulator.validation import check_fields, check_items
@@ -58,7 +58,7 @@ def compact(raw: bytes, encoding: str) -> web.Response:
     except RefusedError as refused:
         return error_answer(refused.error)
     items = items_of(body.get("input"))
-    prompt = render(body, items).encode("utf-8", "surrogatepass")
+    prompt = shown(render(body, items)).encode("utf-8", "surrogatepass")
     digest = blake2b(prompt, digest_size=24).hexdigest()
     kept = [item for item in items if item.get("role") == "user"]
     compaction = {"id": f"cmp_{digest}", "type": "compaction", "encrypted_content": f"gAAAAA{digest * 3}"}

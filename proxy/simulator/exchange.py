@@ -6,7 +6,7 @@ from contextlib import suppress
 import msgspec
 from aiohttp import web
 
-from proxy.simulator import noise
+from proxy.simulator import cors, noise
 from proxy.simulator.answers import api_headers, error_answer, json_answer
 from proxy.simulator.bodies import decompress, parse
 from proxy.simulator.errors import ApiError, RefusedError
@@ -41,7 +41,9 @@ async def create(host: Host, request: web.BaseRequest, headers: Headers, raw: by
         generate=body.get("generate") is not False,
     )
     host.journal.add(entry)
-    sink = _Stream(request) if body.get("stream") is True else _Whole(request, background=bool(body.get("background")))
+    to_page = host.behaviour.cors and "Origin" in request.headers
+    stream, background = body.get("stream") is True, bool(body.get("background"))
+    sink = _Stream(request, to_page=to_page) if stream else _Whole(request, background=background)
     with suppress(ConnectionError):  # the caller hung up: the journal says `cut`
         await Turn(host, entry, None, sink).run()
     return await sink.answer()
@@ -50,8 +52,9 @@ async def create(host: Host, request: web.BaseRequest, headers: Headers, raw: by
 class _Stream:
     """A turn's events as SSE. The status is not sent before the first event: an early error has its own."""
 
-    def __init__(self, request: web.BaseRequest) -> None:
+    def __init__(self, request: web.BaseRequest, *, to_page: bool) -> None:
         self._request = request
+        self._more = cors.HEADERS if to_page else {}
         self._response: web.StreamResponse | None = None
 
     async def event(self, event: Item, *, terminal: bool) -> None:  # noqa: ARG002 - the stream just ends
@@ -78,7 +81,7 @@ class _Stream:
 
     async def _write(self, data: bytes) -> None:
         if self._response is None:
-            self._response = web.StreamResponse(headers=api_headers())
+            self._response = web.StreamResponse(headers={**api_headers(), **self._more})
             self._response.content_type = "text/event-stream"
             self._response.charset = "utf-8"
             await self._response.prepare(self._request)

@@ -20,7 +20,8 @@ class Entry:
     and its `body` is the steered create's with an empty `input`. `steered` is the input that steering put in front
     of the turn's own.
 
-    `context` and `prompt` are what the model was given: None when the create was rejected or not reached yet.
+    `context` and `prompt` are what the model was given: None when the create was rejected or not reached yet. Fields
+    that no model is shown stand in `prompt` too, ahead of the rest.
     `status` is the HTTP status, or what it would have been; `cut` means that no terminal event was sent.
     """
 

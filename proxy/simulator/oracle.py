@@ -1,4 +1,4 @@
-"""Oracle: the default model. Its answer is a function of the prompt, so a bent context changes the answer.
+"""Oracle: the default model. Its answer is a function of what the model is shown: a bent context changes the answer.
 
 A directive in the last user message steers it: `[[rounds=6 calls=2 reasoning=1 size=400 phase=1 hosted=0]]`.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from proxy.simulator.model import Answer
+from proxy.simulator.prompt import shown
 from proxy.simulator.schema import example
 
 Item = Mapping[str, object]
@@ -39,7 +40,7 @@ class Oracle:
         """The one answer to this prompt."""
         text, after = _last_user(items)
         directive = _directive(text, reasoning=int(_reasons(settings)))
-        digest = _Digest(prompt)
+        digest = _Digest(shown(prompt))
         writer = _Writer(digest, directive, encrypted=_encrypted(settings))
         tools = [] if settings.get("tool_choice") == "none" else list(_tools(settings, items))
         calls = 1 if settings.get("parallel_tool_calls") is False else max(directive.calls, 1)

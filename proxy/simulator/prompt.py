@@ -1,7 +1,8 @@
 """Prompt: the text that a request's settings and context are given to the model as.
 
-Pure and public: tests compare the prompt that the simulator journaled with `render` of a caller's own full
-request. Two requests render equal when, and only when, they mean the same to the model (see `_own_fields`).
+Pure and public: tests compare the prompt that the simulator journaled with `render` of a caller's own full request.
+Two requests render equal when, and only when, they ask for the same (see `_own_fields`); `shown` is what of it decides
+the answer.
 """
 
 import json
@@ -26,6 +27,19 @@ TRANSPORT_FIELDS = frozenset(
     }
 )
 """Fields of a request that say how it travels or where its context is, not what the model is given."""
+
+UNSHOWN_FIELDS = frozenset(
+    {
+        "client_metadata",
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "user",
+    }
+)
+"""Fields that the API keeps for caching, logging and the tracing of abuse: they must arrive, but no model sees them."""
 
 DOCUMENTED_KEYS = frozenset(
     {
@@ -97,15 +111,20 @@ DOCUMENTED_KEYS = frozenset(
 _SDK_ONLY = frozenset({"parsed", "parsed_arguments", "internal_chat_message_metadata_passthrough"})
 _CALLS = frozenset({"function_call", "custom_tool_call", "function_call_output", "custom_tool_call_output"})
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]+")
+_SHOWN_FROM = "[settings]\n"  # no value can forge this line: JSON has no line feeds
 
 
 def render(settings: Item, items: Sequence[Item], *, summaries_count: bool = False) -> str:
     """The prompt for `settings` (a request body; its transport fields are left out) and the context `items`.
 
+    Fields that the model is not shown stand ahead of all that it is.
     With `summaries_count`, the summary of a reasoning item that has `encrypted_content` is part of the prompt.
     """
-    lines = ["[settings]"]
-    lines += (_line(key, settings[key]) for key in sorted(settings) if key not in TRANSPORT_FIELDS)
+    names = sorted(settings.keys() - TRANSPORT_FIELDS)
+    lines = [_line(key, settings[key]) for key in names if key in UNSHOWN_FIELDS]
+    lines = ["[unshown]", *lines] if lines else []
+    lines.append(_SHOWN_FROM.rstrip())
+    lines += (_line(key, settings[key]) for key in names if key not in UNSHOWN_FIELDS)
     for item in items:
         fields = _own_fields(item, summaries_count=summaries_count)
         lines.append("[item]")
@@ -116,6 +135,12 @@ def render(settings: Item, items: Sequence[Item], *, summaries_count: bool = Fal
 def render_request(body: Item, *, stored: Mapping[str, Item] | None = None, summaries_count: bool = False) -> str:
     """The prompt of a request that spells out its whole context; `stored` are the items it may refer to by id."""
     return render(body, resolve(items_of(body.get("input")), stored or {}), summaries_count=summaries_count)
+
+
+def shown(prompt: str) -> str:
+    """The part of a rendered prompt that the model is shown, and that tokens are counted of."""
+    at = 0 if prompt.startswith(_SHOWN_FROM) else prompt.find(f"\n{_SHOWN_FROM}") + 1
+    return prompt[at:]
 
 
 def items_of(request_input: object) -> list[Item]:

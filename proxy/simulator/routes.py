@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from proxy.simulator import control, echo, endpoints, exchange
+from proxy.simulator import control, cors, echo, endpoints, exchange
 from proxy.simulator.answers import api_headers, error_answer
 from proxy.simulator.connection import Connection
 from proxy.simulator.errors import ApiError
@@ -38,7 +38,19 @@ class Routes:
             return await self._upgrade(request, headers)
         if path == _ECHO_STREAM and self._host.behaviour.echo_paths:
             return await self._echo_stream(request, headers)
+        if self._host.behaviour.cors and "Origin" in request.headers:
+            return await self._to_page(request, headers)
         return await self._with_body(request, headers)
+
+    async def _to_page(self, request: web.BaseRequest, headers: Headers) -> web.StreamResponse:
+        """Answer a page's browser. It asks first whether the page may ask, without a key."""
+        if allowed := cors.preflight(request):
+            self._host.saw(Request(request.method, request.raw_path, headers, b""))
+            return allowed
+        answer = await self._with_body(request, headers)
+        if not answer.prepared:
+            answer.headers.update(cors.HEADERS)
+        return answer
 
     async def _with_body(self, request: web.BaseRequest, headers: Headers) -> web.StreamResponse:
         body = await request.content.read()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 from cachetools import LRUCache
 
-from proxy.simulator.prompt import Item
+from proxy.simulator.prompt import Item, shown
 from proxy.simulator.response import Usage
 
 _BYTES_PER_TOKEN = 4
@@ -26,7 +26,7 @@ class PromptCache:
 
     def usage(self, request: Item, prompt: str, output: Sequence[Item]) -> Usage:
         """Count a turn, and keep its prompt for the next one with the same key."""
-        text = prompt.encode("utf-8", "surrogatepass")
+        text = shown(prompt).encode("utf-8", "surrogatepass")
         conversation = request.get("conversation")
         key = repr((request.get("prompt_cache_key"), conversation))
         common = _common_prefix(self._last.get(key, b""), text)

@@ -39,7 +39,7 @@ def test_every_flag_exists_and_is_documented() -> None:
     assert {name for name in known if name.startswith("--")} - set(re.findall(r"--[a-z-]+", PAGE)) == {
         # their other form is in the table
         *("--websocket", "--compress", "--lanes", "--steering", "--honours-store", "--echo-paths", "--verbose"),
-        *("--no-once-only-parents", "--no-lenient-ids", "--no-summaries-count"),
+        *("--no-once-only-parents", "--no-lenient-ids", "--no-summaries-count", "--no-cors"),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.simulator import Answer, Oracle, render
+from proxy.simulator.prompt import UNSHOWN_FIELDS
 from tests.simulator.wire import TOOL
 
 CUSTOM = {"type": "custom", "name": "run"}
@@ -34,6 +35,12 @@ def test_another_prompt_gets_another_answer() -> None:
             assert mine["id"] != foreign["id"]
             for key in ("content", "encrypted_content", "call_id"):
                 assert key not in mine or mine[key] != foreign[key]
+
+
+def test_what_the_model_is_not_shown_changes_no_answer() -> None:
+    """Clients put ids and times of their own into such fields, new in each run: the same is answered to all."""
+    unshown = {name: {"turn": name} for name in UNSHOWN_FIELDS}
+    assert ask("[[rounds=0]]", **unshown) == ask("[[rounds=0]]")
 
 
 def test_rounds_are_counted_since_the_last_user_message() -> None:

@@ -71,10 +71,11 @@ def test_flags_become_options() -> None:
     made = behaviour(
         *("--api-keys", "a", "--api-keys", "b", "--no-lanes", "--no-steering", "--lenient-ids", "--age-limit", "1.5"),
         *("--error-omits", "status", "--error-shape", "flat", "--latency", "0.05", "--uplink", "1000"),
-        *("--forgetful", "0.5", "--no-echo-paths", "--completed-output", "empty", "--seed", "0"),
+        *("--cors", "--forgetful", "0.5", "--no-echo-paths", "--completed-output", "empty", "--seed", "0"),
     )
     assert made.api_keys == {"a", "b"}
     assert (made.lanes, made.steering, made.lenient_ids, made.echo_paths) == (False, False, True, False)
+    assert (made.cors, default.cors) == (True, False)
     assert (made.age_limit, made.forgetful, made.link) == (1.5, 0.5, Link(0.05, 1000))
     assert made.error_omits == {"status"}
     assert made.error_shape == "flat"

@@ -4,7 +4,7 @@ from proxy.simulator import Behaviour, Entry, Fault
 from proxy.simulator.errors import ApiError
 from proxy.simulator.host import Host
 from proxy.simulator.memory import Memory
-from proxy.simulator.prompt import Item
+from proxy.simulator.prompt import Item, shown
 from proxy.simulator.turn import Turn
 from tests.simulator.wire import TOOL, Running
 
@@ -54,7 +54,7 @@ async def test_usage_is_counted_and_cached(running: Running) -> None:
     text = "word " * 1_000
     usages = [(await running.create(input=text, prompt_cache_key="k"))[1]["usage"] for _ in range(2)]
     assert running.last.prompt is not None
-    tokens = -(-len(running.last.prompt.encode()) // 4)
+    tokens = -(-len(shown(running.last.prompt).encode()) // 4)
     assert [usage["input_tokens"] for usage in usages] == [tokens, tokens]
     assert [usage["input_tokens_details"]["cached_tokens"] for usage in usages] == [0, tokens // 128 * 128]
     assert usages[0]["output_tokens"] > 0

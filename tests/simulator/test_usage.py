@@ -1,5 +1,6 @@
 """Counting tokens."""
 
+from proxy.simulator.prompt import render
 from proxy.simulator.usage import PromptCache, _common_prefix, tokens
 
 
@@ -25,6 +26,15 @@ def test_the_cache_is_per_key() -> None:
     assert cache.usage({"prompt_cache_key": "b"}, prompt, []).cached == 0
     assert cache.usage({"prompt_cache_key": "a"}, prompt[:2_100] + "y", []).cached == 512
     assert cache.usage({"conversation": {"id": "c"}}, prompt, []).cached == 0
+
+
+def test_what_the_model_is_not_shown_costs_nothing() -> None:
+    """Fields for caching and logging are not counted, and change nothing of what is cached."""
+    cache = PromptCache()
+    bodies = [{"model": "m", "instructions": "x" * 4_096, "metadata": {"turn": turn}} for turn in ("1", "22")]
+    first, second = (cache.usage(body, render(body, []), []) for body in bodies)
+    assert first.input == second.input == cache.usage({}, render({**bodies[0], "metadata": None}, []), []).input
+    assert second.cached == 1_024
 
 
 def test_an_answer_is_counted_as_cut_at_its_limit() -> None:
