@@ -19,6 +19,7 @@ _ODD = (ValueError, RecursionError)
 class _Labels(msgspec.Struct):
     type: object = None
     id: object = None
+    role: object = None
 
 
 def _labels(raw: bytes) -> _Labels:
@@ -40,6 +41,15 @@ def kind(raw: bytes) -> str:
 def item_id(raw: bytes) -> str:
     """The item's id; empty where it has no usable one."""
     return _text(_labels(raw).id)
+
+
+def said(raw: bytes) -> bool:
+    """Whether the item is one that models say, or names one; an odd one is not."""
+    labels = _labels(raw)
+    sort = _text(labels.type)
+    if labels.role is not None:
+        return labels.role == "assistant" and sort in {"", "message"}
+    return sort in {"reasoning", "item_reference"} or sort.endswith("_call") or (not sort and bool(_text(labels.id)))
 
 
 def _meaning(raw: bytes, rules: Rules) -> Object:

@@ -124,13 +124,14 @@ class Heads:
         for fingerprint in fingerprints:
             self._graves[fingerprint] = reason
 
-    def find(self, chain: Sequence[bytes]) -> Found | Whole:
+    def find(self, chain: Sequence[bytes], *, least: int = 1) -> Found | Whole:
         """The longest live head that `chain` continues with at least one new item, or why there is none.
 
-        `chain[0]` covers no item: whatever was said there, it would say nothing of this history.
+        It covers at least `least` items. `chain[0]` covers none: whatever was said there, it would say nothing of this
+        history.
         """
         reason = Whole.NO_MATCH
-        for covers in range(len(chain) - 2, 0, -1):
+        for covers in range(len(chain) - 2, max(least, 1) - 1, -1):
             heads = self._heads.get(chain[covers], ())
             held = next((head for head in heads if head.place.holds(head)), None)
             live = held or next((head for head in heads if head.stored), None)

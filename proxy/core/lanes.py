@@ -93,9 +93,11 @@ class Lane:
         self.leased = False
         self.latest: Head | None = None
         self.parent: Head | None = None
-        """The head that the turn in flight continues: held by the upstream until that turn ends."""
+        """The head that its turn continues: held by the upstream until that turn ends."""
         self.verdict: Verdict | None = None
         self._unanswered: deque[Whose] = deque()
+        self._refused = False
+        """Whether the last event was an error: `response.failed` behind it is no answer to the next create."""
 
     @property
     def connection(self) -> int:
@@ -117,8 +119,8 @@ class Lane:
         return self.idle and self.latest is head and self.lanes.room
 
     def lends(self, head: Head) -> bool:
-        """Whether a sibling may fork from `head` now, while its first child is in flight here."""
-        return self.in_flight and self.parent is head and self.lanes.can_fork
+        """Whether a sibling may fork from `head` now, while its first child has this lane."""
+        return (self.in_flight or self.leased) and self.parent is head and self.lanes.can_fork
 
     def create(self, *creates: Whose, continuing: Head | None = None) -> Head | None:
         """Creates are about to be written, in this order. Returns the head that dies by it."""
@@ -134,6 +136,9 @@ class Lane:
             return Whose.NOBODY
         if not self._unanswered:
             raise OutOfPlace(f"{event.label} while nothing was asked")
+        if self._refused and event.kind in TERMINAL:
+            raise OutOfPlace(f"{event.label} of a create that was refused already")
+        self._refused = event.kind is Kind.ERROR
         dropped, refused = self.state is State.DRAINING, self.state is State.AWAITED
         whose = self._unanswered[0]
         ended = event.kind in TERMINAL or event.kind is Kind.ERROR
@@ -148,6 +153,12 @@ class Lane:
             # Behind an error that broke an answer off some hosts say `response.failed`: no other turn may meet that.
             self.lanes.retiring |= event.kind is Kind.ERROR and not refused
         return Whose.NOBODY if dropped else whose
+
+    def release(self) -> None:
+        """The turn is done with it, whether or not it wrote a create."""
+        self.leased = False
+        if self.state is State.IDLE:
+            self.parent = None
 
     def abandon(self) -> None:
         """The turn's caller is gone: what still comes of it is dropped."""
@@ -205,6 +216,12 @@ class Lanes:
         return sum(lane.in_flight or lane.leased for lane in self._lanes.values())
 
     @property
+    def sole_awaited(self) -> Lane | None:
+        """The lane whose create awaits its first event, where no other turn is about."""
+        awaited = [lane for lane in self._lanes.values() if lane.state is State.AWAITED]
+        return awaited[0] if len(awaited) == self.in_flight == 1 else None
+
+    @property
     def room(self) -> bool:
         """Whether one more turn may start."""
         if self.retiring:
@@ -233,9 +250,9 @@ class Lanes:
             return None
         return next((lane for lane in self._lanes.values() if lane.idle), None)
 
-    def lease(self, lane: Lane) -> None:
-        """A turn has `lane` now."""
-        lane.leased = True
+    def lease(self, lane: Lane, continuing: Head | None = None) -> None:
+        """A turn has `lane` now, and goes on from `continuing` there."""
+        lane.leased, lane.parent = True, continuing
         self._lanes.pop(lane.name, None)
         self._lanes[lane.name] = lane
 

@@ -18,7 +18,7 @@ class Ambiguous(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How histories are compared: the `match` setting, and whether the host reads reasoning summaries."""
+    """How histories are compared: the `match` setting, and whether the host reads summaries of encrypted reasoning."""
 
     match: Literal["strict", "faithful", "relaxed"] = "faithful"
     summaries_count: bool = True
@@ -223,10 +223,10 @@ def _part(part: Json) -> Json:
 
 
 def _reasoning(own: Object, rules: Rules) -> None:
-    """With encrypted_content the id only labels it, and on hosts known for it so does the summary."""
+    """With encrypted_content the id only labels it; so does the summary on hosts known for it, and in relaxed mode."""
     if own.get("encrypted_content") and isinstance(own["encrypted_content"], str):
         own.pop("id", None)
-        if not rules.summaries_count:
+        if rules.match == "relaxed" or not rules.summaries_count:
             own.pop("summary", None)
     for key in ("summary", "content"):
         if key in own:

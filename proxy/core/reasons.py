@@ -13,7 +13,7 @@ class Route(StrEnum):
 
 
 class Passed(StrEnum):
-    """Why a request passed through untouched."""
+    """Why a request passed through untouched, or needed no upstream."""
 
     OTHER_PATH = "other_path"
     QUERY = "query"
@@ -21,6 +21,7 @@ class Passed(StrEnum):
     BACKGROUND = "background"
     ODD_BODY = "odd_body"
     SOCKET_FIELDS = "socket_fields"
+    PREFLIGHT = "preflight"
 
 
 class Whole(StrEnum):
@@ -78,8 +79,9 @@ MEANINGS: dict[Reason, str] = {
     Passed.BACKGROUND: "`background: true` does not exist on a socket.",
     Passed.ODD_BODY: "The body is not a create that Openline can read without doubt; the upstream's answer is right.",
     Passed.SOCKET_FIELDS: "The body holds `type`, `stream_id` or `generate`, which mean something else on a socket.",
+    Passed.PREFLIGHT: "A browser asks whether a page may call: Openline answers by itself, nothing goes upstream.",
     Whole.FIRST: "The conversation starts: the input holds nothing that a model said.",
-    Whole.NO_MATCH: "No known response ends within this history: it is new here, was edited, or a setting changed.",
+    Whole.NO_MATCH: "The last answer in this history is not known: it is new, came back changed, or a setting did.",
     Whole.HOST_UNVERIFIED: "The host has not refused a made-up response id, so it may lose context unseen: no deltas.",
     Whole.CONTEXT_SUSPECT: "The host counted far fewer input tokens than a delta implied: no more deltas to it.",
     Whole.FORCED: "`x-openline-mode: full` asked for it.",

@@ -42,7 +42,7 @@ class Fact(StrEnum):
     UNSENT_ONLY = 'replay = "unsent"'
     SAY_FAILED = 'after_loss = "failed"'
     REDIALLED = "dialled twice already"
-    REPLAYED = "replayed already"
+    REPLAYED = "sent again already, though it may have run"
     MOVED = "went to another connection already"
     SPENT = "no time for detours is left"
 
@@ -94,10 +94,10 @@ RULES: tuple[Rule, ...] = (
     Rule(Fault.OVERSIZE, (Phase.UNSENT, Phase.WRITTEN), Action.HTTP),
     Rule(Fault.NOT_FOUND, _WRITTEN, Action.REPLAY_HERE),
     # An error in place of the first event answers the create: it was refused, and ran nowhere. So these may be sent
-    # again where tools act, and with replay = "unsent", too.
-    Rule(Fault.CONNECTION_LIMIT, _WRITTEN, Action.HTTP, (Fact.REPLAYED,)),
+    # again where tools act, and with replay = "unsent", too, and do not count as a replay of what may have run.
+    Rule(Fault.CONNECTION_LIMIT, _WRITTEN, Action.HTTP, (Fact.MOVED,)),
     Rule(Fault.CONNECTION_LIMIT, _WRITTEN, Action.REPLAY_ELSEWHERE),
-    Rule(Fault.NO_LANES, _WRITTEN, Action.HTTP, (Fact.REPLAYED,)),
+    Rule(Fault.NO_LANES, _WRITTEN, Action.HTTP, (Fact.MOVED,)),
     Rule(Fault.NO_LANES, _WRITTEN, Action.REPLAY_ELSEWHERE),
     Rule(Fault.REJECTED, _WRITTEN, Action.ANSWER),
     Rule(Fault.LINE_LOST, _UNSENT, Action.HTTP, (Fact.MOVED,)),

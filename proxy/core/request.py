@@ -145,11 +145,9 @@ def parse(body: bytes, *, most_items: int) -> CreateRequest:
         given = fields["input"]
         if body[given.start : given.start + 1] == b'"':
             return CreateRequest(body, fields, (Span(given.start, given.end),), listed=False, stream=stream)
-        items = array_spans(body, Span(given.start, given.end))
+        items = array_spans(body, Span(given.start, given.end), most_items)
     except ValueError as error:
         raise NotPlain(Passed.ODD_BODY) from error
-    if len(items) > most_items:
-        raise NotPlain(Passed.ODD_BODY)
     return CreateRequest(body, fields, items, listed=True, stream=stream)
 
 

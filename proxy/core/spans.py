@@ -1,6 +1,7 @@
 """Spans: where each value of a JSON object or array stands in its bytes, so that they can be sent on verbatim."""
 
 import re
+import sys
 from typing import NamedTuple
 
 import msgspec
@@ -12,10 +13,12 @@ _OPEN = re.compile(rb"[ \t\n\r]*[{\[][ \t\n\r]*")
 _KEY = re.compile(rb'"(?:[^"\\]|\\.)*"[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
 _COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
 _CLOSE = re.compile(rb"[ \t\n\r]*[}\]][ \t\n\r]*\Z")
+# A create has some thirty.
+_MOST_FIELDS = 1_000
 
 
 class NotJson(ValueError):
-    """The bytes are no JSON object or array, or one that two parsers may read differently (a key given twice)."""
+    """The bytes are no JSON object or array, hold too much, or two parsers may read them differently (a key twice)."""
 
 
 class Span(NamedTuple):
@@ -39,6 +42,8 @@ def object_fields(text: bytes) -> dict[str, Field]:
         values = _OBJECT.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NotJson(str(error)) from error
+    if len(values) > _MOST_FIELDS:
+        raise NotJson("more fields than any request has")
     fields: dict[str, Field] = {}
     glue = _OPEN.match(text)
     for name, value in values.items():
@@ -59,12 +64,14 @@ def object_fields(text: bytes) -> dict[str, Field]:
     return fields
 
 
-def array_spans(text: bytes, whole: Span) -> tuple[Span, ...]:
-    """The elements of the JSON array `text[whole]`, placed in `text`. Raises NotJson."""
+def array_spans(text: bytes, whole: Span, most: int = sys.maxsize) -> tuple[Span, ...]:
+    """The elements of the JSON array `text[whole]`, placed in `text`, `most` at most. Raises NotJson."""
     try:
         values = _ARRAY.decode(memoryview(text)[whole.start : whole.end])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise NotJson(str(error)) from error
+    if len(values) > most:
+        raise NotJson("too many items")
     spans: list[Span] = []
     glue = _OPEN.match(text, whole.start)
     for value in values:

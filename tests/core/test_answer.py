@@ -172,7 +172,8 @@ def test_the_ending_has_every_form_of_the_answer() -> None:
     final = {**REASONING, "encrypted_content": "gBBB"}
     answer = streamed([REASONING, CALL], ended(output=[final, CALL]))
     assert spoken(answer.ending(FAITHFUL)) == {meant(REASONING, CALL), meant(final, CALL)}
-    assert spoken(answer.ending(RELAXED)) == {meant(REASONING, CALL), meant(final, CALL), meant(CALL)}
+    reduced = ((REASONING, CALL), (final, CALL), (CALL,))
+    assert spoken(answer.ending(RELAXED)) == {meant(*form, rules=RELAXED) for form in reduced}
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,18 @@ class Anywhere:
         return not self.idle
 
 
+class Elsewhere(Anywhere):
+    """A place that has gone on from every head."""
+
+    def holds(self, _head: Head) -> bool:
+        """No more."""
+        return False
+
+    def lends(self, _head: Head) -> bool:
+        """Nor this."""
+        return False
+
+
 def head(*points: bytes, tokens: int = 0, settings_size: int = 0) -> Head:
     """A live head at these points."""
     return Head("r", points, b"key", Anywhere(), stored=False, tokens=tokens, settings_size=settings_size)
@@ -89,6 +101,41 @@ def test_the_grave_gives_the_reason() -> None:
     store = heads()
     store.mark([b"2"], Whole.HOSTED_TOOLS)
     assert decide(request(USER, SAID, USER), CHAIN, store, TRUSTED, forced_full=False) == Full(Whole.HOSTED_TOOLS)
+
+
+CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+NAMED = {"type": "item_reference", "id": "msg_1"}
+RESULT = {"type": "function_call_output", "call_id": "c", "output": "done"}
+
+
+@pytest.mark.parametrize(
+    ("said", "new", "reason"),
+    [
+        (SAID, [USER], Whole.PARENT_CONTINUED),
+        (CALL, [RESULT, USER], Whole.PARENT_CONTINUED),
+        (NAMED, [USER, USER], Whole.PARENT_CONTINUED),
+        (SAID, [USER, SAID, USER], Whole.NO_MATCH),
+        (SAID, [USER, CALL, RESULT], Whole.NO_MATCH),
+        (SAID, [{"type": "reasoning", "summary": []}, USER], Whole.NO_MATCH),
+        (SAID, [USER, NAMED, USER], Whole.NO_MATCH),
+    ],
+)
+def test_a_sibling_is_told_from_an_answer_that_came_back_changed(
+    said: object, new: list[object], reason: Whole
+) -> None:
+    """The parent was continued: by another turn, or by this conversation's own, whose answer is not recognised."""
+    store = heads(Head("r", (b"2",), b"key", Elsewhere(), stored=False))
+    chain = [b"scope", *(str(number).encode() for number in range(1, 3 + len(new)))]
+    assert decide(request(USER, said, *new), chain, store, TRUSTED, forced_full=False) == Full(reason)
+
+
+@pytest.mark.parametrize("grave", [Whole.UNFINISHED, Whole.CONNECTION_LOST, Whole.EVICTED])
+def test_what_became_of_an_earlier_answer_is_told_of_a_later_one(grave: Whole) -> None:
+    """Any other reason stays: the turn after it was sent without a head, so its answer may be unknown because of it."""
+    store = heads()
+    store.mark([b"2"], grave)
+    chain = [b"scope", b"1", b"2", b"3", b"4", b"5"]
+    assert decide(request(USER, SAID, USER, SAID, USER), chain, store, TRUSTED, forced_full=False) == Full(grave)
 
 
 def test_forced_and_truncating_turns_are_sent_in_full() -> None:

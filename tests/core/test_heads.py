@@ -90,6 +90,17 @@ def test_the_longest_live_prefix_is_found() -> None:
     assert store.find("abcde") == Found(short, 1)
 
 
+def test_only_what_covers_enough_is_found() -> None:
+    """Asked for a part of the history at least so long, shorter ones are as if they were unknown."""
+    store = Store()
+    short = store.add("b")
+    store.heads.mark([b"d"], Whole.ROTATED)
+    chain = [letter.encode() for letter in "abcdef"]
+    assert store.heads.find(chain, least=0) == store.heads.find(chain, least=1) == Found(short, 1)
+    assert store.heads.find(chain, least=3) is Whole.ROTATED
+    assert store.heads.find(chain, least=4) is store.heads.find(chain, least=9) is Whole.NO_MATCH
+
+
 def test_a_history_that_says_nothing_new_continues_nothing() -> None:
     """At least one new item must follow: the same request again is no continuation of its own answer or parent."""
     store = Store()

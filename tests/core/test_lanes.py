@@ -192,7 +192,7 @@ PLAYBOOKS = [
     Playbook("an abandoned answer that fails", [*ASKED, (abandon, None), (take(ERROR), NOBODY)], State.IDLE),
     Playbook(
         "a caller goes while probing",
-        [*PROBED, (abandon, None), (take(CREATED), NOBODY), (take(MISSING), NOBODY), (take(COMPLETED), NOBODY)],
+        [*PROBED, (abandon, None), (take(CREATED), NOBODY), (take(COMPLETED), NOBODY), (take(COMPLETED), NOBODY)],
         State.IDLE,
     ),
     Playbook("no create while draining", [*BEGUN, (abandon, None), (create(TURN), OutOfPlace)], State.DRAINING),
@@ -215,6 +215,14 @@ PLAYBOOKS = [
     Playbook("no head in quarantine", [*ENDED, (distrust, None), (commit, OutOfPlace)], State.QUARANTINED),
     Playbook("quarantine ends with the connection", [*BEGUN, (distrust, None), (close, None)], State.CLOSED),
     Playbook("no distrust after the close", [(close, None), (distrust, OutOfPlace)], State.CLOSED),
+    Playbook("refused twice", [*ASKED, (take(ERROR), TURN), *ASKED, (take(ERROR), TURN)], State.IDLE),
+    Playbook(
+        "a failure behind a refusal", [*ASKED, (take(ERROR), TURN), *ASKED, (take(FAILED), OutOfPlace)], State.AWAITED
+    ),
+    Playbook("a failure of its own", [*ASKED, (take(ERROR), TURN), *BEGUN, (take(FAILED), TURN)], State.IDLE),
+    Playbook(
+        "a failure behind a refused probe", [*PROBED, (take(MISSING), PROBE), (take(FAILED), OutOfPlace)], State.AWAITED
+    ),
     Playbook("no head between probe and turn", [*PROBED, (take(MISSING), PROBE), (commit, OutOfPlace)], State.AWAITED),
 ]
 
@@ -578,10 +586,10 @@ def test_a_sibling_forks_while_the_first_child_is_in_flight() -> None:
     parent = lane.latest
     assert parent is not None
     assert not lane.lends(parent)
-    lanes.lease(lane)
-    assert not lane.lends(parent)
+    lanes.lease(lane, parent)
+    assert lane.lends(parent)
     lane.create(TURN, continuing=parent)
-    lane.leased = False
+    lane.release()
     assert not lane.holds(parent)
     assert lane.lends(parent)
     assert not lane.lends(head())
@@ -589,6 +597,21 @@ def test_a_sibling_forks_while_the_first_child_is_in_flight() -> None:
     assert lane.lends(parent)
     lane.take(on(lane, "response.completed"))
     assert not lane.lends(parent)
+
+
+def test_a_child_that_was_never_sent_lends_nothing() -> None:
+    """A lease that continues nothing, or that is given back without a create, leaves the parent where it was."""
+    lanes = proven()
+    lane = next(iter(lanes))
+    parent = lane.latest
+    assert parent is not None
+    lanes.lease(lane)
+    assert not lane.lends(parent)
+    lane.release()
+    lanes.lease(lane, parent)
+    lane.release()
+    assert not lane.lends(parent)
+    assert lane.holds(parent)
 
 
 @pytest.mark.parametrize("last", ["error", "response.failed", "response.incomplete"])

@@ -206,9 +206,11 @@ def test_strict_leaves_unknown_items_and_odd_parts_as_they_are() -> None:
 
 @pytest.mark.parametrize("item", [*KINDS, *HOSTED], ids=lambda item: str(item["type"]))
 def test_relaxed_reads_a_single_item_as_faithful_does(item: Object) -> None:
-    """What relaxed mode forgives is left out of the answer's forms, not read otherwise."""
-    raw = json.dumps(item).encode()
-    assert meaning(raw, Rules("relaxed")) == meaning(raw, FAITHFUL)
+    """What relaxed mode forgives is left out of the answer's forms, not read otherwise, but for one thing."""
+    read = meaning(json.dumps(item).encode(), FAITHFUL)
+    if isinstance(read, dict) and item["type"] == "reasoning" and "encrypted_content" in item:
+        read.pop("summary", None)
+    assert meaning(json.dumps(item).encode(), Rules("relaxed")) == read
 
 
 # ---- what is no plain item

@@ -79,6 +79,36 @@ def test_items_in_another_order_are_another_history(history: list[Object], data:
     assert (mark(history) == mark(other)) == (prompt(history) == prompt(other))
 
 
+_SUMMARIES = st.one_of(
+    st.none(), values, st.lists(st.builds(lambda text: {"type": "summary_text", "text": text}, texts), max_size=3)
+)
+
+
+@given(texts.filter(bool), _SUMMARIES, _SUMMARIES, st.lists(items(), max_size=2), randoms)
+def test_relaxed_reads_no_summary_of_encrypted_reasoning(
+    encrypted: str, one: Value, other: Value, rest: list[Object], random: Random
+) -> None:
+    """Joined, cut, made up or lost, on any host: in relaxed mode the encrypted content alone says what was thought."""
+    thought: Object = {"type": "reasoning", "id": "rs_1", "encrypted_content": encrypted}
+    said: list[str | Object] = [spell({**thought, "summary": one}, random), *rest]
+    back: list[str | Object] = [spell({**thought, "summary": other}, random), *rest]
+    assert mark(said, Rules("relaxed")) == mark(back, Rules("relaxed")) == mark([thought, *rest], Rules("relaxed"))
+    assert (mark(said) == mark(back)) == (prompt(said) == prompt(back))
+    assert (mark(said, STRICT) == mark(back, STRICT)) <= (prompt(said) == prompt(back))
+    again = spell({**thought, "encrypted_content": f"{encrypted}x", "summary": other}, random)
+    assert mark([again, *rest], Rules("relaxed")) != mark(said, Rules("relaxed"))
+
+
+@given(st.sampled_from([None, "", 1, ["gAAA"]]), _SUMMARIES, _SUMMARIES)
+def test_relaxed_reads_the_summary_of_open_reasoning(encrypted: Value, one: Value, other: Value) -> None:
+    """Where nothing usable is encrypted the summary is all there is: every mode compares it."""
+    said, back = (
+        [{"type": "reasoning", "encrypted_content": encrypted, "summary": summary}] for summary in (one, other)
+    )
+    assert (mark(said, Rules("relaxed")) == mark(back, Rules("relaxed"))) == (mark(said) == mark(back))
+    assert (mark(said, Rules("relaxed")) == mark(back, Rules("relaxed"))) == (prompt(said) == prompt(back))
+
+
 # ---- the search for two items that mean different things and have one fingerprint
 
 _SMALL: dict[str, list[str]] = {
@@ -121,7 +151,11 @@ def _small_items() -> list[str]:
     return ["{" + frame.rstrip(",") + "}" for frame in chosen]
 
 
-@pytest.mark.parametrize("rules", [FAITHFUL, KNOWN_HOST, STRICT], ids=["any host", "known host", "strict"])
+@pytest.mark.parametrize(
+    "rules",
+    [FAITHFUL, KNOWN_HOST, STRICT, Rules("relaxed", summaries_count=False)],
+    ids=["any host", "known host", "strict", "relaxed"],
+)
 def test_no_two_small_items_share_a_fingerprint_but_not_a_prompt(rules: Rules) -> None:
     """Among all small items, one fingerprint is one prompt: there is no false match."""
     prompts: dict[bytes, str] = {}

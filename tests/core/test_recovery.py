@@ -117,11 +117,11 @@ DESIGN: list[tuple[str, Fault, Phase, set[Fact], Action]] = [
     ("cut off as too large: HTTP", Fault.OVERSIZE, W, set(), Action.HTTP),
     ("not found: in full on the same connection", Fault.NOT_FOUND, W, set(), Action.REPLAY_HERE),
     ("age limit: new connection, in full", Fault.CONNECTION_LIMIT, W, set(), Action.REPLAY_ELSEWHERE),
-    ("age limit again: HTTP", Fault.CONNECTION_LIMIT, W, {Fact.REPLAYED}, Action.HTTP),
+    ("age limit again: HTTP", Fault.CONNECTION_LIMIT, W, {Fact.MOVED}, Action.HTTP),
     ("refused at the age limit: it did not run", Fault.CONNECTION_LIMIT, W, {Fact.ACTS}, Action.REPLAY_ELSEWHERE),
     ("nor does replay = unsent stop it", Fault.CONNECTION_LIMIT, W, {Fact.UNSENT_ONLY}, Action.REPLAY_ELSEWHERE),
     ("no lanes here: elsewhere, without", Fault.NO_LANES, W, set(), Action.REPLAY_ELSEWHERE),
-    ("no lanes again: HTTP", Fault.NO_LANES, W, {Fact.REPLAYED}, Action.HTTP),
+    ("no lanes again: HTTP", Fault.NO_LANES, W, {Fact.MOVED}, Action.HTTP),
     ("error for a create: the caller gets it", Fault.REJECTED, W, set(), Action.ANSWER),
     ("error for a replay: the caller gets it", Fault.REJECTED, W, {Fact.REPLAYED}, Action.ANSWER),
     ("lost before the write: elsewhere", Fault.LINE_LOST, U, set(), Action.REPLAY_ELSEWHERE),
@@ -190,7 +190,8 @@ def courses(facts_of_turn: frozenset[Fact]) -> Iterator[list[Action]]:
     """
 
     def go(phase: Phase, holding: frozenset[Fact], taken: list[Action], seen: Set[object]) -> Iterator[list[Action]]:
-        assert (phase, holding) not in seen, taken
+        here = (phase, holding, not taken)  # only at first may it be a delta, whose parent can be not found
+        assert here not in seen, taken
         for fault, phases in OCCURS.items():
             for now in phases:
                 if PHASES.index(now) < PHASES.index(phase) or (fault is Fault.NOT_FOUND and taken):
@@ -202,9 +203,9 @@ def courses(facts_of_turn: frozenset[Fact]) -> Iterator[list[Action]]:
                 done = {Fact.REDIALLED} if action is Action.REDIAL else set()
                 if action is Action.REPLAY_ELSEWHERE:
                     done.add(Fact.MOVED)
-                if action is Action.REPLAY_HERE or (action is Action.REPLAY_ELSEWHERE and now is not U):
+                if fault is Fault.LINE_LOST and now is not U:
                     done.add(Fact.REPLAYED)
-                yield from go(U, holding | done, [*taken, action], {*seen, (phase, holding)})
+                yield from go(U, holding | done, [*taken, action], {*seen, here})
 
     yield from go(U, facts_of_turn, [], set())
 

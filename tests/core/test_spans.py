@@ -171,3 +171,17 @@ def test_splice_replaces_only_what_is_named() -> None:
     """Edits in order leave all other bytes as they were; none leave everything."""
     assert splice(b"0123456789", [(1, 3, b"ab"), (3, 3, b"-"), (9, 10, b"")]) == b"0ab-345678"
     assert splice(b"0123", []) == b"0123"
+
+
+def test_no_more_is_walked_through_than_a_request_can_have() -> None:
+    """A thousand fields and as many items as were asked for are read; one more of either is not."""
+    for count, reads in ((1_000, True), (1_001, False)):
+        text = b"{" + b",".join(b'"%d":1' % number for number in range(count)) + b"}"
+        if reads:
+            assert len(object_fields(text)) == count
+            continue
+        with pytest.raises(NotJson, match="more fields"):
+            object_fields(text)
+    assert len(array_spans(b"[1,2,3]", Span(0, 7), 3)) == 3
+    with pytest.raises(NotJson, match="too many items"):
+        array_spans(b"[1,2,3]", Span(0, 7), 2)
