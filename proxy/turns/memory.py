@@ -6,7 +6,7 @@ from proxy.core.answer import Answer as Said
 from proxy.core.answer import Ending
 from proxy.core.continuation import Delta, context_suspect, decide
 from proxy.core.fingerprint import Fingerprints
-from proxy.core.heads import Head, Heads
+from proxy.core.heads import Head, Heads, StoredHead, StoredItem
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Whole
 from proxy.core.scope import scope, settings_size
@@ -59,22 +59,30 @@ class Memory:
         else:
             self._add(turn, lease, said, ending)
 
-    def not_found(self, head: Head) -> None:
+    def not_found(self, head: Head, lease: Lease) -> None:
         """The upstream no longer knows `head`."""
-        self._heads.bury(head, Whole.NOT_FOUND)
+        self._bury(head, lease, Whole.NOT_FOUND)
 
     def rejected(self, turn: Turn, lease: Lease) -> None:
         """A continuation was answered with an error: its parent is forgotten, unless it was a fork's."""
         head = turn.continued
         if head and (head.stored or head is lease.dead):
-            self._heads.bury(head, Whole.REJECTED)
-            lease.dead = None if head is lease.dead else lease.dead
+            self._bury(head, lease, Whole.REJECTED)
 
     def released(self, lease: Lease) -> None:
         """The turn is over: the head that its lane moved on from can be continued no more, not even by a fork."""
         if lease.dead and not lease.dead.stored:
             continued = lease.dead is lease.continuing
             self._heads.bury(lease.dead, Whole.PARENT_CONTINUED if continued else Whole.EVICTED)
+
+    def lasting(self) -> tuple[list[StoredHead], list[StoredItem]]:
+        """What outlives the process: of a host that lost a context nothing, as the next process would trust it."""
+        return ([], []) if self._host.trust.suspect else self._heads.stored()
+
+    def _bury(self, head: Head, lease: Lease, reason: Whole) -> None:
+        """Once: when the lease ends there is no other reason to be given."""
+        self._heads.bury(head, reason)
+        lease.dead = None if head is lease.dead else lease.dead
 
     def _doubt(self, turn: Turn, ending: Ending) -> Whole | None:
         """Why nothing can be continued from here, if nothing can."""

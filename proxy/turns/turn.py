@@ -36,6 +36,8 @@ class Turn:
     patience: Patience = field(init=False, repr=False)
     """What may still be lost on sockets that come to nothing; it begins with the turn."""
     redialled: bool = False
+    reran: bool = False
+    """Whether it was sent again after it may have run."""
     moved: bool = False
     """Whether it went from one connection to another already."""
 

@@ -77,6 +77,7 @@ class Turns:
                     return
         finally:
             self._release(turn)
+            turn.relay = None
 
     def _choose(self, turn: Turn) -> None:
         """Find the longest live head among the lines that are open, and lease its lane: no await in between."""
@@ -89,12 +90,11 @@ class Turns:
         """Send the create, wait for the first event, relay to the end. Raises TurnFault."""
         lease = turn.lease = turn.lease or await self._pool.lease(turn.key, turn.patience)
         frame, probe = self._frames(turn, lease)
-        # Once it was sent again, a lost line is the caller's to hear of: there is no plain HTTP to get to sooner.
-        pong_seconds = math.inf if turn.outcome.replays else turn.patience.with_kept
+        # Once it may have run twice, a lost line is the caller's to hear of: there is no plain HTTP to get to sooner.
+        pong_seconds = math.inf if turn.reran else turn.patience.with_kept
         await lease.send(frame, probe, turn.continued, pong_seconds)
         turn.outcome.sent_bytes += len(frame)
-        # Creates are answered in order: before the probe is, this one has not begun.
-        await lease.probed(_PROBE_SECONDS, turn.patience)
+        await self._probed(turn, lease)
         turn.phase = Phase.WRITTEN
         turn.patience.ran()
         batch = await self._first_events(lease)
@@ -111,6 +111,16 @@ class Turns:
         late = turn.moved or turn.patience.used_up
         ask = self._host.must_be_asked and not lease.asked and not late
         return turn.request.frame(lane=lease.named), _probe(turn, lease) if ask else None
+
+    async def _probed(self, turn: Turn, lease: Lease) -> None:
+        """Wait for the probe's answer. Creates are answered in order: before the probe is, this one has not begun."""
+        try:
+            await lease.probed(_PROBE_SECONDS, turn.patience)
+        except TurnFault:
+            # Of a host that may have answered unheard that is not known: what may run once at most counts as sent.
+            if lease.given_up and (turn.request.acts or self._settings.replay == "unsent"):
+                turn.phase = Phase.WRITTEN
+            raise
 
     async def _first_events(self, lease: Lease) -> list[Event]:
         seconds = self._settings.timeouts.first_event_seconds
@@ -144,7 +154,7 @@ class Turns:
         """The first event is an error: which fault it is, and what it means for the head that was named."""
         said = refusal(event.frame)
         if turn.continued and said.minds(turn.continued.response_id):
-            self._memory.not_found(turn.continued)
+            self._memory.not_found(turn.continued, lease)
             return TurnFault(Fault.NOT_FOUND, "the upstream no longer knew the response")
         if lease.named and said.no_lanes:
             if not said.lanes_used_up:
@@ -162,6 +172,8 @@ class Turns:
         turn.outcome.faults.append(f"{fault.detail}: {action.value}")
         if fault.fault is Fault.GARBAGE and turn.lease:
             turn.lease.spoil(Whole.CONNECTION_LOST)
+        if fault.fault is Fault.SILENCE and turn.lease:
+            self._pool.mute(turn.lease)
         if action is Action.REDIAL:
             turn.redialled = True
             return True
@@ -172,6 +184,7 @@ class Turns:
         self._release(turn)
         if action is Action.REPLAY_ELSEWHERE:
             turn.outcome.replays += turn.phase is not Phase.UNSENT
+            turn.reran |= turn.phase is not Phase.UNSENT and fault.fault is Fault.LINE_LOST
             turn.moved = True
             turn.go(Full(_FULL_REASONS.get(fault.fault, Whole.CONNECTION_LOST)))
             return True
@@ -190,7 +203,7 @@ class Turns:
             Fact.UNSENT_ONLY: self._settings.replay == "unsent",
             Fact.SAY_FAILED: self._settings.after_loss == "failed",
             Fact.REDIALLED: turn.redialled,
-            Fact.REPLAYED: turn.outcome.replays > 0,
+            Fact.REPLAYED: turn.reran,
             Fact.MOVED: turn.moved,
             Fact.SPENT: turn.patience.used_up,
         }

@@ -10,12 +10,13 @@ from proxy.core.fingerprint import Fingerprints
 _SOCKET_SCHEME = {"http": "ws", "https": "wss"}
 # The headers that say who asks; those, and only those, go on an upgrade.
 IDENTITY = ("authorization", "api-key", "openai-organization", "openai-project", "openai-beta")
-# A turn with such a header means something that a shared socket cannot carry. A web page (`origin`) is shown an answer
-# only with the upstream's CORS headers.
-SEMANTIC = ("idempotency-key", "cookie", "origin")
-# What looks like a credential may tell callers apart that share an Authorization (behind a gateway, say). One that is
-# not listed as part of the identity never meets a shared socket.
-_CREDENTIAL = re.compile(r"(?:^|-)(?:api-?key|subscription-key|token|secret|credentials?)$|^cf-access-", re.IGNORECASE)
+# A turn with such a header means something that a shared socket cannot carry.
+SEMANTIC = ("idempotency-key", "cookie")
+# What looks like a credential, or names an account (`ChatGPT-Account-ID`), may tell callers apart that share an
+# Authorization. One that is not listed as part of the identity never meets a shared socket.
+_CREDENTIAL = re.compile(
+    r"(?:^|-)(?:api-?key|subscription-key|account-id|token|secret|credentials?)$|^cf-access-", re.IGNORECASE
+)
 
 
 def unlisted_credential(names: Iterable[str], listed: Collection[str]) -> bool:

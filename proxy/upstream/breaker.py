@@ -24,7 +24,7 @@ class Breaker:
     """Counts failures in a row. A first event on any line of the key ends the row.
 
     CLOSED ─failures─▶ OPEN ─seconds pass─▶ HALF_OPEN (one dial at a time) ─event─▶ CLOSED
-                         ▲────────failure────────┘
+       └──a mute line──▶ ▲────────failure────────┘
     """
 
     def __init__(self, failures: int, seconds: float, clock: Callable[[], float]) -> None:
@@ -32,6 +32,8 @@ class Breaker:
         self._most = failures
         self._seconds = seconds
         self._clock = clock
+        self._tripped = False
+        self._pause = seconds
         self._failed_at = float("-inf")
         self._open_until = 0.0
         self._trial_until = 0.0
@@ -39,14 +41,14 @@ class Breaker:
     @property
     def state(self) -> State:
         """What it does now."""
-        if self.failures < self._most:
+        if not self._tripped:
             return State.CLOSED
         return State.OPEN if self.seconds_left else State.HALF_OPEN
 
     @property
     def seconds_left(self) -> float:
         """Until an open one lets a dial through; 0.0 where it is not open."""
-        if self.failures < self._most:
+        if not self._tripped:
             return 0.0
         return max(0.0, self._open_until - self._clock())
 
@@ -57,7 +59,7 @@ class Breaker:
             raise TurnFault(Fault.BREAKER_OPEN, f"{self.failures} lines in a row came to nothing")
         if state is State.HALF_OPEN:
             # A line may be up and bring nothing, neither event nor end: then another may try.
-            self._trial_until = now + self._seconds
+            self._trial_until = now + self._pause
 
     def failed(self, began: float) -> bool:
         """A line that was begun at `began` came to nothing; lines that fall together are one failure.
@@ -66,11 +68,25 @@ class Breaker:
         """
         if began < self._failed_at:
             return False
+        return self._fail(self._seconds, trips=self.failures + 1 >= self._most)
+
+    def mute(self, began: float) -> bool:
+        """A line that was begun at `began` took a create, and said nothing for as long as a turn waits.
+
+        It is enough to open the breaker, for as long as it took: each more would cost a caller as much. Returns as
+        `failed` does.
+        """
+        return self._fail(max(self._seconds, self._clock() - began) if self._seconds else 0.0, trips=True)
+
+    def _fail(self, pause: float, *, trips: bool) -> bool:
+        opened = trips and not self._tripped
+        self._tripped |= trips
         self.failures += 1
+        self._pause = pause
         self._failed_at = self._clock()
-        self._open_until = self._failed_at + self._seconds
+        self._open_until = self._failed_at + pause
         self._trial_until = 0.0
-        return self.failures == self._most
+        return opened
 
     def untried(self) -> None:
         """A dial that was let through ended without a word on the host: the next may try."""
@@ -114,6 +130,15 @@ class Breakers:
                 f" a caller's turns go over plain HTTP, tried again in {self._seconds:g} s"
             )
 
+    def mute(self, key: bytes, began: float) -> None:
+        """A line of this key took a create, and said nothing for as long as a turn waits."""
+        breaker: Breaker = self._all.setdefault(key, Breaker(self._failures, self._seconds, self._clock))
+        if breaker.mute(began):
+            self._notice(
+                f"a WebSocket to {self._name} took a turn and brought nothing of an answer:"
+                f" a caller's turns go over plain HTTP, tried again in {breaker.seconds_left:.3g} s"
+            )
+
     def untried(self, key: bytes) -> None:
         """A dial of this key said nothing of the host."""
         if key in self._all:
@@ -129,4 +154,4 @@ class Breakers:
         """How many are open and half-open."""
         states = [breaker.state for breaker in self._all.values()]
         left = [breaker.seconds_left for breaker in self._all.values() if breaker.state is State.OPEN]
-        return BreakerStatus(states.count(State.OPEN), states.count(State.HALF_OPEN), min(left, default=0.0))
+        return BreakerStatus(states.count(State.OPEN), states.count(State.HALF_OPEN), round(min(left, default=0.0), 3))

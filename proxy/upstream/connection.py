@@ -4,12 +4,12 @@ import asyncio
 import time
 from collections.abc import Awaitable
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State as SocketState
 
 from proxy.config import Settings
 from proxy.core.events import Event, Kind, NotAnEvent, sniff, unnamed
+from proxy.core.heads import Head
 from proxy.core.lanes import Lane, Lanes, OutOfPlace, State, Verdict, Whose
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
@@ -18,6 +18,8 @@ from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import PoolKey
 from proxy.upstream.capabilities import Host
+from proxy.upstream.delivery import Delivery
+from proxy.upstream.dial import Socket
 from proxy.upstream.drain import Drains
 from proxy.upstream.lease import Lease
 from proxy.upstream.owner import Owner
@@ -25,7 +27,6 @@ from proxy.upstream.silence import Silence
 
 # Bytes that may wait for a turn to take them before the socket is read no further.
 _HIGH_WATER = 1_048_576
-_TOO_BIG = 1009
 _OF_CREATES = (Fault.CONNECTION_LIMIT, Fault.OVERSIZE)
 
 
@@ -37,7 +38,7 @@ class Connection:
 
     def __init__(
         self,
-        socket: ClientConnection,
+        socket: Socket,
         key: PoolKey,
         host: Host,
         lanes: Lanes,
@@ -56,8 +57,9 @@ class Connection:
         self.asked = False
         """Whether a made-up id was sent here."""
         self._limits = settings.pool
-        self._write_seconds = settings.timeouts.write_seconds
+        self._upload_seconds = settings.timeouts.first_event_seconds
         self._socket = socket
+        self._delivery = Delivery(socket)
         self._tasks = tasks
         self._owner = owner
         self._reason = Whole.CONNECTION_LOST
@@ -93,9 +95,9 @@ class Connection:
         """Whether a turn can start on it if a conversation is given up."""
         return self.lanes.oldest() is not None
 
-    def lease(self, lane: Lane) -> Lease:
-        """Give `lane` to a turn."""
-        self.lanes.lease(lane)
+    def lease(self, lane: Lane, continuing: Head | None = None) -> Lease:
+        """Give `lane` to a turn, which goes on from `continuing` there."""
+        self.lanes.lease(lane, continuing)
         lease = self._leases[lane] = Lease(self, lane)
         self._taken.set()  # a reader that waits for a slow caller must not keep this turn waiting
         return lease
@@ -112,7 +114,7 @@ class Connection:
         self._end(TurnFault(Fault.LINE_LOST, f"the connection was closed: {reason.value}"))
 
     async def write(self, lease: Lease, frame: bytes, probe: bytes | None, pong_seconds: float) -> None:
-        """Write a create, and a probe ahead of it."""
+        """Write a create, and a probe ahead of it. Raises TurnFault where it was not, or not wholly, written."""
         # The reader first sees what has come already: it can be no answer to this create.
         await asyncio.sleep(0)
         if lease.fault or not self.open or lease.lane.state is not State.IDLE:
@@ -120,23 +122,26 @@ class Connection:
             raise TurnFault(Fault.LINE_LOST, str(lease.fault or "the line is closing"))
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
-        # A line that never brought anything is doubted too: some middleboxes let upgrades through, and no frames.
         pong_seconds = min(pong_seconds, self._limits.pong_seconds)
-        doubtful = not self._silence.heard or self._silence.doubtful(self._limits.doubtful_after_seconds)
+        doubtful = self._silence.doubtful(self._limits.doubtful_after_seconds)
         lease.begin()
         self.asked |= probe is not None
+        create = self._delivery.begin(pong_seconds if self.lanes.in_flight == 1 else None)
         try:
-            async with asyncio.timeout(self._write_seconds):
+            async with asyncio.timeout(self._upload_seconds):
                 if doubtful:
                     # Ahead of the create: behind it, the pong would wait for a long upload.
                     pong = await self._socket.ping()
                     self._tasks.start(self._confirm(lease, pong, pong_seconds), "doubtful line")
                 for message in (probe, frame) if probe else (frame,):
                     await self._socket.send(message, text=True)
+                self._delivery.written()
         except ConnectionClosed as error:
             self._lose(error)
         except TimeoutError:
-            self._abort(f"the upstream took nothing for {self._write_seconds:g} s")
+            self._abort(f"the upstream took less than the whole create within {self._upload_seconds:g} s")
+        if self._delivery.cut_short(create) and lease.fault and lease.fault.fault is Fault.LINE_LOST:
+            raise TurnFault(Fault.LINE_LOST, lease.fault.detail, waited=lease.fault.waited)
 
     async def gone(self) -> None:
         """Wait until its descriptor is free."""
@@ -154,7 +159,7 @@ class Connection:
     def release(self, lease: Lease) -> None:
         """The turn is done. In mid-answer a lone one's socket is closed, which stops the generation as HTTP would."""
         lane = lease.lane
-        lane.leased = False
+        lane.release()
         self._leases.pop(lane, None)
         self.used_at = time.monotonic()
         self._taken.set()
@@ -183,11 +188,7 @@ class Connection:
 
     async def _confirm(self, lease: Lease, pong: Awaitable[float], seconds: float) -> None:
         """Neither the pong nor anything else within `seconds`: the line is lost."""
-        try:
-            if await self._silence.ended(pong, seconds):
-                return
-        except ConnectionClosed as error:
-            self._lose(error)
+        if await self._silence.ended(pong, seconds):
             return
         detail = f"a doubtful line gave no pong within {seconds:g} s"
         lease.end(TurnFault(Fault.LINE_LOST, detail, waited=seconds))
@@ -212,7 +213,10 @@ class Connection:
 
     async def _arrived(self, message: str | bytes) -> None:
         """A call of its own for each frame: what an idle reader would hold on to would outlive its turn."""
+        if self.fault:
+            return  # it ended while this was on its way: what comes now says nothing of the host
         self._silence.broken()
+        self._delivery.relax()
         event = sniff(message.encode() if isinstance(message, str) else b"binary")
         lease = None if self._greets(event) else self._take(event)
         while lease and lease.waiting > _HIGH_WATER and self._leases.get(lease.lane) is lease and self.fault is None:
@@ -267,13 +271,7 @@ class Connection:
     def _lose(self, error: ConnectionClosed) -> None:
         if any(lease.probe and not lease.probe.is_set() for lease in self._leases.values()):
             self.host.asked_in_vain()
-        close = error.rcvd or error.sent
-        detail = f"the line was lost {f'with code {close.code}' if close else 'without a close frame'}"
-        awaited = [lane for lane in self.lanes if lane.state is State.AWAITED]
-        if error.rcvd and error.rcvd.code == _TOO_BIG and len(awaited) == self.lanes.in_flight == 1:
-            self._end(TurnFault(Fault.OVERSIZE, detail), awaited[0])
-        else:
-            self._end(TurnFault(Fault.LINE_LOST, detail))
+        self._end(self._delivery.loss(error), self.lanes.sole_awaited)
 
     def _abort(self, detail: str) -> None:
         """The line is dead: no closing handshake, which would wait behind a write that is stuck."""
@@ -291,9 +289,12 @@ class Connection:
         self.lanes.retiring = True
         for lane, lease in self._leases.items():
             unknown = fault.fault in _OF_CREATES and lane is not refused
-            lease.end(TurnFault(Fault.LINE_LOST if unknown else fault.fault, fault.detail))
+            lease.end(TurnFault(Fault.LINE_LOST if unknown else fault.fault, fault.detail, waited=fault.waited))
         dead = [head for head in [lane.close() for lane in self.lanes] if head]
         self._drains.end()
         self._taken.set()
         self._owner.ended(self, dead, self._reason)
+        if self._socket.unsent:
+            # A closing handshake would wait behind it, and nobody wants it any more.
+            self._socket.transport.abort()
         self._tasks.start(self._socket.close(), "connection close")

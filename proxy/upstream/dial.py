@@ -4,7 +4,7 @@ import errno
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidProxyStatus, InvalidStatus, InvalidURI
@@ -42,13 +42,23 @@ class _Connect(connect):
         return exc
 
 
-class _Socket(ClientConnection):
-    """A socket that is lost at once where its host broke the protocol.
+class Socket(ClientConnection):
+    """A socket that is lost at once where its host broke the protocol, and knows whether all was sent."""
 
-    The library would wait for the host to hang up, and the turn with it.
-    """
+    _cut_short = False
+
+    @property
+    def unsent(self) -> bool:
+        """Whether there are bytes that the kernel has not taken, or never took before the end."""
+        return self.paused or self._cut_short
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Keep whether anything was left to be sent: the library forgets it here."""
+        self._cut_short = self.paused
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Give up a host that broke the protocol: the library would wait for it to hang up, and the turn with it."""
         super().data_received(data)
         if self.protocol.parser_exc and self.protocol.state is not State.CONNECTING:
             self.transport.abort()
@@ -62,7 +72,7 @@ class Dialler:
     seconds: float
     compression: bool
 
-    async def dial(self, headers: Sequence[tuple[str, str]], patience: Patience) -> ClientConnection:
+    async def dial(self, headers: Sequence[tuple[str, str]], patience: Patience) -> Socket:
         """Open a socket under this identity.
 
         Raises:
@@ -71,7 +81,8 @@ class Dialler:
         """
         try:
             async with patience.waiting(self.seconds):
-                return await self._connect(headers)
+                # It is what create_connection makes.
+                return cast("Socket", await self._connect(headers))
         except InvalidStatus as error:
             raise _refused(error) from error
         except InvalidProxyStatus as error:
@@ -91,14 +102,16 @@ class Dialler:
             additional_headers=list(headers),
             user_agent_header=f"openline/{__version__}",
             compression="deflate" if self.compression else None,
-            create_connection=_Socket,
+            create_connection=Socket,
             open_timeout=None,
             close_timeout=1,
             logger=_QUIET,
-            # Pings keep middleboxes awake; whether a line is alive is judged by what is heard on it, as pongs are
+            # Pings (every 20 s) keep middleboxes awake, and push the last frame out of the library's parser; whether a line is alive is judged by what is heard on it, as pongs are
             # not seen while a slow caller holds the reader.
             ping_timeout=None,
             max_size=_LARGEST_EVENT,
+            # A write is over once the kernel has all of it: what was cut short cannot have run.
+            write_limit=(0, 0),
             ssl=self.way.tls if secure else None,
             # Never the library's own look into the environment, which has other rules than plain HTTP's.
             proxy=forward.with_credential if forward else None,

@@ -32,7 +32,7 @@ class Drain:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            return False
+            pass  # it may have ended at the same moment, and be another turn's lane by now
         return self._lane.state is not State.DRAINING
 
 

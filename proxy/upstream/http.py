@@ -1,7 +1,7 @@
 """Plain HTTP to the upstream: what passes through, and what every turn can fall back on."""
 
-import io
-from collections.abc import AsyncIterable, Iterable
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -37,6 +37,7 @@ _AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 # The library's 8 kB is less than some clients' metadata headers.
 LARGEST_HEADER = 65_536
 MOST_HEADERS = 256
+_PIECE = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class PlainHttp:
         self._origin = urlsplit(way.address.base)
         self._to_proxy = way.forward.headers if way.forward else {}
         timeouts = settings.timeouts
+        self._silence_seconds = timeouts.silence_seconds
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=settings.pool.http_connections, ssl=way.tls or True, keepalive_timeout=30
@@ -88,24 +90,27 @@ class PlainHttp:
             Refused: OVERLOADED, SILENCE or UNREACHABLE; Openline has to answer in the upstream's place.
         """
         headers = _spelt_alike([*end_to_end(request.headers), ("Via", self._marker)])
+        if isinstance(request.body, bytes):
+            headers.setdefault("Content-Length", str(len(request.body)))
         if self._origin.scheme == "http":
             headers.extend(self._to_proxy)  # it fetches in our name; of https it sees its CONNECT alone
-        # From memory in pieces: a large body in one write would hold up all other turns.
-        data = io.BytesIO(request.body) if isinstance(request.body, bytes) else request.body
         queue = _Queue()
+        upload = _Upload(request.body or b"", self._silence_seconds)
         try:
-            response = await self._session.request(
-                request.method,
-                self._url(request.raw_path),
-                headers=headers,
-                data=data,
-                allow_redirects=False,
-                proxy_headers=self._to_proxy,
-                trace_request_ctx=queue,
-            )
-        except aiohttp.SocketTimeoutError as error:
-            raise Refused(Problem.SILENCE) from error
+            async with upload.limit:
+                response = await self._session.request(
+                    request.method,
+                    self._url(request.raw_path),
+                    headers=headers,
+                    data=upload.pieces() if request.body else None,
+                    allow_redirects=False,
+                    proxy_headers=self._to_proxy,
+                    trace_request_ctx=queue,
+                )
+                upload.answered = True
         except (aiohttp.ClientError, TimeoutError) as error:
+            if upload.limit.expired() or isinstance(error, aiohttp.SocketTimeoutError):
+                raise Refused(Problem.SILENCE) from error
             raise self._fault(error, queue) from error
         if self._way.forward and response.status == PROXY_AUTHENTICATION:
             # The forward proxy's word to Openline: a caller could do nothing with it.
@@ -155,6 +160,36 @@ def _queueing() -> aiohttp.TraceConfig:
     trace.on_connection_queued_start.append(waits)
     trace.on_connection_queued_end.append(goes_on)
     return trace
+
+
+class _Upload:
+    """A body on its way. Until the answer begins, each piece must be taken within `seconds`.
+
+    The library has limits for every other wait. In pieces, as one large write would hold up all other turns.
+    """
+
+    def __init__(self, body: bytes | AsyncIterable[bytes], seconds: float) -> None:
+        self.limit = asyncio.timeout(None)
+        self.answered = False
+        self._body = body
+        self._seconds = seconds
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """What the library is to write."""
+        clock = asyncio.get_running_loop().time
+        async for piece in _sliced(self._body) if isinstance(self._body, bytes) else self._body:
+            self._reschedule(clock() + self._seconds)
+            yield piece
+            self._reschedule(None)
+
+    def _reschedule(self, when: float | None) -> None:
+        if not self.answered:
+            self.limit.reschedule(when)
+
+
+async def _sliced(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _PIECE):
+        yield body[start : start + _PIECE]
 
 
 def _spelt_alike(pairs: Iterable[tuple[str, str]]) -> CIMultiDict[str]:

@@ -47,6 +47,8 @@ class Lease:
         """The head that died when the lane moved on."""
         self.continuing: Head | None = None
         self.probe: asyncio.Event | None = None
+        self.given_up = False
+        """Whether the line was given up here, and not ended by the host, while the made-up id had no answer."""
         self._line = line
         self._inbox: deque[Event] = deque()
         self._arrived = asyncio.Event()
@@ -90,9 +92,10 @@ class Lease:
             async with patience.waiting(most):
                 await self.probe.wait()
         except TimeoutError:
+            self.given_up = True
             self._line.give_up_probe()
         if self.fault and self.lane.verdict is None:
-            # Whatever ended the line: this create had not begun.
+            self.given_up |= self.fault.waited > 0.0
             raise TurnFault(Fault.LINE_LOST, self.fault.detail)
 
     async def batch(self, seconds: float) -> list[Event]:
@@ -100,11 +103,11 @@ class Lease:
         if not self._inbox:
             self._arrived.clear()
             if self.fault:
-                raise self.fault
+                raise _anew(self.fault)
             async with asyncio.timeout(seconds):
                 await self._arrived.wait()
             if not self._inbox and self.fault:
-                raise self.fault
+                raise _anew(self.fault)
         events = list(self._inbox)
         self._inbox.clear()
         self.waiting = 0
@@ -137,3 +140,8 @@ class Lease:
         self._arrived.set()
         if self.probe:
             self.probe.set()
+
+
+def _anew(fault: TurnFault) -> TurnFault:
+    """The same fault, to be raised: one that is kept would hold on to the turn, and its text, by its traceback."""
+    return TurnFault(fault.fault, fault.detail, fault.answer, waited=fault.waited)

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection
-
 from proxy.config import Settings
 from proxy.core.heads import Head, Heads
 from proxy.core.lanes import Lanes
@@ -23,7 +21,7 @@ from proxy.upstream.breaker import Breakers
 from proxy.upstream.capabilities import Host
 from proxy.upstream.choice import Coming, Move, choose
 from proxy.upstream.connection import Connection
-from proxy.upstream.dial import Dialler
+from proxy.upstream.dial import Dialler, Socket
 from proxy.upstream.lease import Lease
 from proxy.upstream.patience import Patience
 from proxy.upstream.status import PoolStatus, SocketStatus
@@ -104,8 +102,11 @@ class Pool:
         connection = self._numbered.get(head.place.connection)
         if connection is None:
             return None
-        held = connection.lanes.spare() if fork else next((lane for lane in connection.lanes if lane.holds(head)), None)
-        return connection.lease(held) if held else None
+        if fork:
+            beside = connection.lanes.spare()
+            return connection.lease(beside) if beside else None
+        held = next((lane for lane in connection.lanes if lane.holds(head)), None)
+        return connection.lease(held, head) if held else None
 
     async def lease(self, key: PoolKey, patience: Patience) -> Lease:
         """A lane for a turn that is sent in full, or continues a stored response. Raises TurnFault."""
@@ -122,6 +123,14 @@ class Pool:
         if connection:
             connection.release(lease)
         self._hand_over()
+
+    def mute(self, lease: Lease) -> None:
+        """Its create was not answered for as long as a turn waits: the line takes no new turns."""
+        connection = self._numbered.get(lease.lane.connection)
+        if connection:
+            if connection.in_vain:
+                self._breakers.mute(connection.key.digest, connection.opened_at)
+            connection.retire(Whole.CONNECTION_LOST)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -197,7 +206,7 @@ class Pool:
         except TurnFault as fault:
             if fault.fault in (Fault.DIAL_FAILED, Fault.UPGRADE_FORBIDDEN):
                 self._breakers.failed(key.digest, began)
-            judged = fault.fault is Fault.BREAKER_OPEN
+            judged = fault.fault in (Fault.BREAKER_OPEN, Fault.POOL_FULL)  # nothing was let through
             if fault.fault is Fault.NO_WEBSOCKET:
                 self._host.refused_websocket()
             if fault.fault is Fault.NO_DESCRIPTOR:
@@ -229,7 +238,7 @@ class Pool:
             async with patience.waiting(_CLOSE_SECONDS):
                 await oldest.gone()
 
-    def _opened(self, key: PoolKey, socket: ClientConnection) -> Lease:
+    def _opened(self, key: PoolKey, socket: Socket) -> Lease:
         self._dialled += 1
         connection = Connection(
             socket,

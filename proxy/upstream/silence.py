@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable
 
+from websockets.exceptions import ConnectionClosed
+
 # How far the wall clock may run ahead of the monotonic one before the machine is taken to have slept, in seconds.
 _SLEPT = 2.0
 
@@ -21,17 +23,24 @@ class Silence:
         self._since = _clocks()
 
     async def ended(self, pong: Awaitable[float], seconds: float) -> bool:
-        """Whether `pong` came, or anything was heard, within `seconds`. Raises what `pong` raises."""
+        """Whether `pong` came, or anything was heard, within `seconds`: the line's end, too."""
         heard = self.heard
         try:
             async with asyncio.timeout(seconds):
                 await pong
         except TimeoutError:
             return self.heard > heard
+        except ConnectionClosed:
+            return True
         return True
 
     def doubtful(self, after: float) -> bool:
-        """Whether the line may be gone unseen: silent for `after` seconds, or across the machine's sleep."""
+        """Whether the line may be gone unseen: silent for `after` seconds, across the machine's sleep, or ever since.
+
+        Some middleboxes let upgrades through, and no frames.
+        """
+        if not self.heard:
+            return True
         (monotonic, wall), (was_monotonic, was_wall) = _clocks(), self._since
         silent = monotonic - was_monotonic
         return silent > after or (wall - was_wall) - silent > _SLEPT

@@ -100,3 +100,19 @@ async def test_a_doubtful_line_is_given_up_in_time(peer: Peer) -> None:
         await soon(wiring.turns.run(turn, Recorder()))
         assert turn.patience.left == 0.0
         assert (turn.outcome.route, turn.outcome.reason, turn.outcome.replays) == (Route.HTTP, Plain.LINE_LOST, 1)
+
+
+async def test_a_create_that_gets_nowhere_is_given_up_in_time(peer: Peer) -> None:
+    """A line that takes nothing, though nobody doubted it: plain HTTP answers in time; nothing can have run twice."""
+    pool = Pool(max_connections=1, max_connections_per_key=1, pong_seconds=60.0)
+    settings = on(peer.base, timeouts=Timeouts(detour_seconds=0.3), pool=pool, compression=False)
+    async with Wiring(settings) as wiring:
+        _, line = await wiring.exchange(wiring.turn(stream=True), peer)
+        line.deafen()
+        turn = wiring.turn({"role": "user", "content": "x" * 14_000_000}, stream=True)
+        await soon(wiring.turns.run(turn, Recorder()))
+        assert turn.patience.left == 0.0
+        assert (turn.outcome.route, turn.outcome.reason, turn.outcome.replays) == (Route.HTTP, Plain.LINE_LOST, 0)
+        assert turn.outcome.faults[0] == (
+            "the line was lost: what was sent did not arrive for 0.3 s: plain HTTP for this turn"
+        )

@@ -168,7 +168,7 @@ class Wiring:
         return sink, line
 
 
-def on(base: str, *, pool: PoolLimits | None = None, timeouts: Timeouts | None = None, **upstream: str) -> Settings:
+def on(base: str, *, pool: PoolLimits | None = None, timeouts: Timeouts | None = None, **upstream: object) -> Settings:
     """Settings for an upstream that is known to verify ids."""
     known = msgspec.convert({"url": base, "verifies_ids": "yes", **upstream}, Upstream)
     return Settings(upstream=known, pool=pool or PoolLimits(), timeouts=timeouts or Timeouts())

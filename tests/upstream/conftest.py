@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.upstream.peer import until
+from tests.upstream.rig import Rig, rigged
 
 
 def _sockets() -> int:
@@ -36,3 +37,10 @@ def no_trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    """Connections to a peer of the test's own."""
+    async with rigged() as one:
+        yield one

@@ -1,6 +1,7 @@
 """A peer: a WebSocket server on loopback that does exactly what a test tells it to, and what such tests share."""
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,6 +18,7 @@ from proxy.upstream.patience import Patience
 
 # No wait of a test is longer, in seconds; reaching it is a failure.
 LIMIT = 5.0
+_SMALL = 65_536
 T = TypeVar("T")
 
 
@@ -74,7 +76,9 @@ class Line:
         self.socket.transport.abort()
 
     def deafen(self) -> None:
-        """Read nothing more: no frame, no ping."""
+        """Read nothing more: no frame, no ping. The kernel takes little in its place."""
+        kernel: socket.socket = self.socket.transport.get_extra_info("socket")
+        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
         self.socket.transport.pause_reading()
 
     def undeafen(self) -> None:

@@ -144,3 +144,32 @@ def test_the_status_counts_them() -> None:
     rig.all.untried(b"a")
     rig.all.untried(b"unknown")
     assert rig.dials(b"a")
+
+
+def test_one_mute_line_is_enough() -> None:
+    """A line that kept a turn waiting in vain opens it at once, for as long as that took; so are its trials spaced."""
+    rig = Rig()
+    rig.now = 600.0
+    rig.all.mute(b"a", 0.0)
+    assert rig.all[b"a"].seconds_left == 600.0
+    line = "took a turn and brought nothing of an answer: a caller's turns go over plain HTTP, tried again in 600 s"
+    assert rig.notices == [f"a WebSocket to api.test {line}"]
+    rig.all.mute(b"a", 0.0)  # another that was begun then
+    assert len(rig.notices) == 1
+    rig.now += 600.0
+    assert [rig.dials(b"a"), rig.dials(b"a")] == [True, False]
+    rig.now += 599.0
+    assert not rig.dials(b"a")
+    rig.now += 1.0
+    assert rig.dials(b"a")
+    rig.all.worked(b"a")
+    assert rig.dials(b"a")
+
+
+def test_zero_seconds_never_block_after_a_mute_line() -> None:
+    """breaker_seconds = 0: every dial is a trial even then."""
+    now = 600.0
+    breaker = Breaker(3, 0.0, lambda: now)
+    assert breaker.mute(0.0)
+    breaker.check()
+    breaker.check()

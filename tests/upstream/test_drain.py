@@ -1,5 +1,7 @@
 """A drain: how long an abandoned answer may hold its lane."""
 
+import asyncio
+
 import pytest
 
 from proxy.core.events import sniff
@@ -63,3 +65,15 @@ async def test_what_ended_already_is_not_waited_for() -> None:
     lane = draining()
     lane.take(sniff(completed(stream_id="l1")))
     assert await soon(Drain(lane).run()) is True
+
+
+async def test_an_end_at_the_last_moment_is_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lane may be another turn's by the time that anybody looks: it is not given up then."""
+    monkeypatch.setattr("proxy.upstream.drain._SECONDS", 0.0)
+    lane = draining()
+    drain, tasks = Drain(lane), Tasks()
+    watching = tasks.start(drain.run(), "drain")
+    await asyncio.sleep(0)  # it watches, and its time is up with the loop's next turn
+    lane.take(sniff(completed(stream_id="l1")))
+    drain.dropped(1)
+    assert await soon(watching) is True

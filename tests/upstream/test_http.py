@@ -183,6 +183,21 @@ async def test_a_silent_upstream_is_given_up() -> None:
         assert came.is_set()
 
 
+async def test_a_host_that_takes_no_more_of_a_body() -> None:
+    """An upload that gets stuck is given up as one that is not answered is; its connection is closed."""
+    over = asyncio.Event()
+
+    async def deafen(line: Line) -> None:
+        line.writer.transport.pause_reading()  # type: ignore[attr-defined] # the stream's is a socket's
+        await over.wait()
+
+    async with scripted(deafen) as base, plain(base, Timeouts(silence_seconds=0.2)) as http:
+        with pytest.raises(Refused) as refused:
+            await http.open(HttpRequest("POST", "/v1/responses", (), b"x" * 30_000_000))
+        assert refused.value.problem is Problem.SILENCE
+        over.set()
+
+
 async def test_nobody_there_is_unreachable() -> None:
     """A refused connection is Openline's to answer, with the name of what went wrong and nothing more."""
     async with plain("http://127.0.0.1:9/v1") as http:

@@ -127,25 +127,29 @@ def test_whatever_befalls_a_turn_its_waits_have_a_bound(
     total: float, attempts: list[Attempt], facts: set[Fact]
 ) -> None:
     """Pool, dials, probe, pong and replays add up to no more, and then it is plain HTTP's turn, or the caller's."""
-    waited, holding, here = 0.0, set(facts), False
+    waited, holding, here, whole = 0.0, set(facts), False, False
     patience = Patience(total)
     for attempt in attempts:
         phase = Phase.UNSENT
         fault = attempt.fault
+        if here and not attempt.written:
+            fault = Fault.LINE_LOST  # nothing is dialled, and nobody waits
         if not here:
             waited += paid(patience, 1.0, attempt.pool)
             if patience.used_up:
                 break  # the pool dials no more: it says that it is full, which is plain HTTP
             waited += paid(patience, 5.0, attempt.dial)
         if attempt.written:
-            waited += paid(patience, 10.0, attempt.probe)
+            # A host that got a delta is known to verify ids, and a turn that moved asks nothing.
+            asks = not whole and fault is not Fault.NOT_FOUND
+            waited += paid(patience, 10.0, attempt.probe) if asks else 0.0
             phase = Phase.WRITTEN
             patience.ran()
             if fault is Fault.LINE_LOST and Fact.REPLAYED not in holding:
                 lost = min(3.0, patience.with_kept, attempt.pong)
                 patience.spend(lost)
                 waited += lost
-            if fault is Fault.NOT_FOUND and holding & {Fact.MOVED, Fact.REPLAYED, Fact.REDIALLED}:
+            if fault is Fault.NOT_FOUND and (whole or Fact.REDIALLED in holding):
                 fault = Fault.REJECTED  # only a delta's parent is not found, and a turn goes as a delta once
         holding = (holding | {Fact.SPENT}) if patience.used_up else (holding - {Fact.SPENT})
         assert waited <= total * (1 + 1e-9)
@@ -158,7 +162,8 @@ def test_whatever_befalls_a_turn_its_waits_have_a_bound(
             holding.add(Fact.MOVED)
         elif not here:
             break
-        if phase is Phase.WRITTEN:
+        whole |= action is not Action.REDIAL
+        if phase is Phase.WRITTEN and fault is Fault.LINE_LOST:
             holding.add(Fact.REPLAYED)
     else:
         pytest.fail("it went on and on")

@@ -515,6 +515,21 @@ async def test_a_trial_whose_caller_hangs_up_stops_no_other(peer: Peer) -> None:
         assert rig.of(await rig.lease()).open
 
 
+async def test_a_turn_without_time_ends_no_trial(peer: Peer) -> None:
+    """A turn that cannot dial any more was let through by nobody: the trial that is under way stays the only one."""
+    async with Rig(peer, Limits(breaker_failures=1, breaker_seconds=1_000.0)) as rig:
+        peer.refusals.append(refusal(500))
+        assert await fault_of(rig.leasing()) is Fault.DIAL_FAILED
+        rig.pool._breakers[rig.key().digest]._open_until = 0.0  # as if they had passed
+        await (await rig.lease()).send(CREATE, None, None)
+        late = patience()
+        late.spend(1_000.0)
+        with pytest.raises(TurnFault, match="no time was left"):
+            await rig.pool.lease(rig.key(), late)
+        assert await fault_of(rig.leasing()) is Fault.BREAKER_OPEN
+        assert len(peer.upgrades) == 2
+
+
 async def test_an_answer_is_no_failure_of_the_line(peer: Peer) -> None:
     """429 is an answer: it opens no breaker."""
     async with Rig(peer, Limits(breaker_failures=1)) as rig:

@@ -9,7 +9,7 @@ from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.upstream.capabilities import Capabilities, Host
 from tests.upstream.peer import Peer, failure, said, soon, until
-from tests.upstream.test_connection import Rig, lost, send, two_lanes, types
+from tests.upstream.rig import Rig, lost, send, two_lanes, types
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 LIMIT_REACHED = failure("websocket_connection_limit_reached")
@@ -110,3 +110,16 @@ async def test_half_a_surrogate_pair_loses_its_lane_name_alone(rig: Rig) -> None
         rb'{"type":"response.output_text.delta","delta":"\ud83d","sequence_number":3}',
     ]
     assert connection.open
+
+
+async def test_what_comes_after_the_end_says_nothing_of_the_host(rig: Rig) -> None:
+    """A line that we close while an event is on its way: that it finds no turn is no sign of a host without lanes."""
+    connection, line, one, two = await two_lanes(rig)
+    line.socket.protocol.send_text(on_lane(failure("no_way"), "l1"))
+    line.socket.send_data()
+    connection.close(Whole.EVICTED)
+    await line.closed()
+    await until(lambda: not len(rig.tasks))
+    assert connection.host.has_lanes
+    assert one.fault is not None
+    assert two.fault is not None

@@ -1,0 +1,48 @@
+"""Stored heads: what the host once refused to continue is not asked for again."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.core.reasons import Route, Whole
+from tests.turns.wiring import USER, Recorder, Wiring, on
+from tests.upstream.peer import Peer, failure, message, said, soon
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+NEXT: tuple[dict[str, object], ...] = (USER, message("hello"), {"role": "user", "content": "and?"})
+OTHER: tuple[dict[str, object], ...] = (*NEXT[:2], {"role": "user", "content": "or?"})
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    """An upstream that a test plays by hand."""
+    async with Peer() as one:
+        yield one
+
+
+async def test_a_response_that_is_gone_is_asked_for_once(peer: Peer) -> None:
+    """not_found buries a stored head for good: a sibling goes in full at once, and nothing of it is saved."""
+    async with Wiring(on(peer.base)) as wiring:
+        _, line = await wiring.exchange(wiring.turn(stream=True, store=True), peer, *said(store=True))
+        running = wiring.run(wiring.turn(*NEXT, stream=True, store=True), Recorder())
+        assert (await line.frame())["previous_response_id"] == "resp_1"
+        await line.send(failure("previous_response_not_found"))
+        assert "previous_response_id" not in await line.frame()
+        await line.send(*said("resp_2", store=True))
+        await soon(running)
+        assert {kept.response_id for kept in wiring.memory.lasting()[0]} == {"resp_2"}
+        sibling = wiring.turn(*OTHER, stream=True, store=True)
+        await wiring.exchange(sibling, peer, *said("resp_3", store=True))
+        assert (sibling.outcome.route, sibling.outcome.reason) == (Route.FULL, Whole.NOT_FOUND)
+        assert sibling.outcome.replays == 0
+
+
+async def test_an_answer_under_suspicion_is_not_kept(peer: Peer) -> None:
+    """What was said from a context that may have been lost is not continued, by no later process either."""
+    async with Wiring(on(peer.base)) as wiring:
+        _, line = await wiring.exchange(wiring.turn(stream=True, store=True), peer, *said(store=True, tokens=10_000))
+        turn = wiring.turn(*NEXT, stream=True, store=True)
+        await wiring.exchange(turn, peer, *said("resp_2", store=True, tokens=100), line=line)
+        assert turn.outcome.context_suspect
+        assert "resp_2" not in {kept.response_id for kept in wiring.heads.stored()[0]}
+        assert wiring.memory.lasting() == ([], []), "the next process would trust this host again"
