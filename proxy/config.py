@@ -58,9 +58,19 @@ def _address(key: str, text: str, usual: int) -> tuple[str, int]:
         raise InvalidSettingError(key, f"{text!r}: an IPv6 address goes in brackets, as in [::1]:{usual}")
     if not host:
         raise InvalidSettingError(key, f"{text!r} has no host: write it as 127.0.0.1:{usual}")
+    if not _is_host(host):
+        raise InvalidSettingError(key, f"{text!r}: no host has such a name (a part is empty or too long)")
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
         raise InvalidSettingError(key, f"{port!r} is not a port: it must be a number from 0 to 65535")
     return host, int(port)
+
+
+def _is_host(host: str) -> bool:
+    """Whether it can be looked up at all: the system's way of asking raises errors of no kind of its own."""
+    try:
+        return b"\0" not in host.encode("idna")
+    except UnicodeError:
+        return False
 
 
 def is_loopback(host: str) -> bool:
@@ -86,6 +96,7 @@ def _check_url(url: str) -> None:
         "must begin with http:// or https://": parts.scheme not in {"http", "https"},
         "must not hold white space or control characters": re.search(r"[\s\x00-\x1f\x7f]", url) is not None,
         "names no host": not parts.hostname,
+        "names a host that cannot be (a part of its name is empty or too long)": not _is_host(parts.hostname or ""),
         "has port 0, where nothing can listen": not port_ok,
         "must not hold a user or password: credentials come with each call": "@" in parts.netloc,
         "must not have a query (?…)": "?" in url,

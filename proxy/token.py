@@ -47,6 +47,10 @@ class Token:
         """Whether this is what was shown; takes as long whichever byte differs."""
         return hmac.compare_digest(self.__secret, shown)
 
+    def is_in(self, text: bytes) -> bool:
+        """Whether it stands somewhere in `text`."""
+        return self.__secret in text
+
     @property
     def plain_in_urls(self) -> bool:
         """Whether it stands in a URL's path, and in double quotes of a shell, as it is."""

@@ -66,10 +66,10 @@ class Admin:
 
     async def close(self) -> None:
         """Stop listening. A socket file goes too."""
-        if self._listener:
-            await self._listener.close()
         if self._file:
             self._file.remove()
+        if self._listener:
+            await self._listener.close()
 
     async def _anywhere(self) -> str | None:
         """On loopback: at the port below the callers', else at any."""

@@ -1,6 +1,7 @@
 """The composition root: the one place that builds the objects and wires them."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -48,21 +49,24 @@ class Openline:
         self._notice = notice
         self._marker = f"1.1 openline-{token_hex(6)}"
         self._began = time.monotonic()
+        self._guard = Guard(settings, self._marker)
         self._admin = Admin(settings, self._marker, self.status)
         self._identity = Identity()
         self._handler: Handler | None = None
         self._listener: Listener | None = None
         self._pool: Pool | None = None
         self._http: PlainHttp | None = None
-        self._heads: Heads | None = None
+        self._memory: Memory | None = None
         self._tasks = Tasks()
         self._file = state_file(settings)
         self._state = State()
 
     @property
     def running(self) -> int:
-        """Turns and requests in flight."""
-        return self._handler.running if self._handler else 0
+        """Turns and requests in flight, and answers that slow callers have not taken yet."""
+        if self._handler is None or self._listener is None:
+            return 0
+        return self._handler.running + self._listener.unsent
 
     @property
     def admin(self) -> str | None:
@@ -101,6 +105,7 @@ class Openline:
             self._handler.refuse,
             most=settings.limits.connections,
             header_seconds=settings.timeouts.header_seconds,
+            mark=self._guard.cors.mark,
         )
         try:
             await self._listener.start([sock] if sock else bind(settings.listen_host, settings.listen_port))
@@ -119,11 +124,15 @@ class Openline:
         return base
 
     async def drain(self, limit: float) -> None:
-        """Take no new turns; wait for the running ones, at most `limit` seconds."""
-        if self._listener:
-            self._listener.drain()
-        if self._handler:
-            await self._handler.drain(limit)
+        """Take no new turns; wait for the running ones until all of their answers is sent, at most `limit` seconds."""
+        if self._handler is None or self._listener is None:
+            return
+        until = time.monotonic() + limit
+        self._listener.drain()
+        await self._handler.drain(limit)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                await self._listener.sent()
 
     async def close(self) -> None:
         """End whatever still runs and close every socket."""
@@ -145,9 +154,9 @@ class Openline:
             await self._save()
 
     async def _save(self) -> None:
-        if self._file is None or self._heads is None:
+        if self._file is None or self._memory is None:
             return
-        heads, items = self._heads.stored()
+        heads, items = self._memory.lasting()
         if (heads, items) == (list(self._state.heads), list(self._state.items)):
             return
         self._state = State(self._state.key, heads, items)
@@ -159,16 +168,13 @@ class Openline:
     def _wire(self) -> Handler:
         settings = self._settings
         way = way_upstream(settings, os.environ)
-        heads = self._heads = Heads(
-            most=settings.heads.max_count, max_age=settings.heads.max_age_seconds, clock=time.monotonic
-        )
+        heads = Heads(most=settings.heads.max_count, max_age=settings.heads.max_age_seconds, clock=time.monotonic)
         known = capabilities(settings.upstream)
         host = Host(known, recheck_seconds=settings.pool.recheck_seconds, clock=time.monotonic)
         self._pool = Pool(settings, host, dialler(settings, way), heads, self._notice)
         self._http = PlainHttp(way, settings, self._marker)
         keyed = Keyed(passing=Fingerprints(token_bytes(32)), stored=Fingerprints(self._state.key))
         heads.restore(self._state.heads, self._state.items)
-        memory = Memory(Rules(settings.match, known.summaries_count), keyed, heads, host)
+        memory = self._memory = Memory(Rules(settings.match, known.summaries_count), keyed, heads, host)
         turns = Turns(settings, memory, host, self._pool, self._http)
-        guard = Guard(settings, self._marker)
-        return Handler(settings, way.address, keyed.stored, turns, self._http, guard, self._report)
+        return Handler(settings, way.address, keyed.stored, turns, self._http, self._guard, self._report)

@@ -24,6 +24,8 @@ _NOT_STRUCTURE = bytes(set(range(256)) - set(b'"[]{}'))
 _STRING = re.compile(rb'"[^"]*"')
 # More than these is no history but an attempt to keep us busy.
 _MOST_BRACKETS = 1_000_000
+# Bytes a second. Below it a body comes only to keep its place among the requests.
+_SLOWEST = 1_000.0
 
 
 class BodyFault(Exception):
@@ -49,25 +51,35 @@ class Upload:
     def __init__(self, content: StreamReader, seconds: float) -> None:
         self._content = content
         self._seconds = seconds
+        self._waited = 0.0
         self.size = 0
         self.fault = ""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises BodyFault: also when nothing comes for `seconds`."""
+        """The body as it comes.
+
+        Raises BodyFault: also when nothing comes for `seconds`, or all the waits for it are longer than that and what
+        its size takes at 1 kB a second. Our own waits, for an upstream that reads slowly, do not count.
+        """
         while chunk := await self._next():
             self.size += len(chunk)
             yield chunk
 
     async def _next(self) -> bytes:
+        now = asyncio.get_running_loop().time
+        began, left = now(), self._seconds + self.size / _SLOWEST - self._waited
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(min(left, self._seconds)):
                 return await self._content.readany()
         except TimeoutError as error:
-            self.fault = f"its body stalled for {self._seconds:g} s"
+            in_all = "" if left >= self._seconds else " in all"
+            self.fault = f"its body stalled for {self._seconds:g} s{in_all}"
             raise BodyFault(self.fault) from error
         except (web.RequestPayloadError, ConnectionError) as error:
             self.fault = "its body is broken"
             raise BodyFault(self.fault) from error
+        finally:
+            self._waited += now() - began
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +118,26 @@ def decode(body: bytes, encodings: str, limit: int) -> bytes:
     return body
 
 
+def is_fuller(body: bytes, most: int) -> bool:
+    """Whether the JSON `body` has more than some `most` values, whatever is in its texts.
+
+    Parsing takes a thousand times as long for many small values as for a long text, and all turns wait meanwhile.
+    """
+    if body.count(b",") <= most:
+        return False
+    unescaped = _unescaped(body)
+    if unescaped.count(b'"') > 4 * most:  # a key and a text have as many
+        return True
+    return sum(between.count(b",") for between in unescaped.split(b'"')[::2]) > most
+
+
 def is_deeper(body: bytes, most: int) -> bool:
     """Whether the JSON `body` is nested more than `most` levels deep. It is looked at flat: nothing here recurses."""
     if body.count(b"[") + body.count(b"{") <= most:
         return False
-    # Escaped backslashes first, or the one before a closing quote would seem to escape it.
-    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = _STRING.sub(b"", unescaped.translate(_ONE_KIND, _NOT_STRUCTURE))
+    # Most strings have no bracket in them. Two quotes side by side, even of two strings, can go together.
+    flat = _unescaped(body).translate(_ONE_KIND, _NOT_STRUCTURE).replace(b'""', b"")
+    brackets = _STRING.sub(b"", flat)
     for _ in range(most):
         if not brackets:
             return False
@@ -120,6 +145,11 @@ def is_deeper(body: bytes, most: int) -> bool:
         if len(brackets) > _MOST_BRACKETS:
             return True
     return bool(brackets)
+
+
+def _unescaped(body: bytes) -> bytes:
+    """A JSON whose strings end at the next quote: escaped backslashes go first, or one would seem to escape it."""
+    return body.replace(b"\\\\", b"").replace(b'\\"', b"")
 
 
 def _decode_one(body: bytes, name: str, limit: int) -> bytes:

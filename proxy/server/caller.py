@@ -48,15 +48,13 @@ class Refusal(web.Response):
 class Reception:
     """What a listener's connections have in common.
 
-    `refuse` makes and reports the answer to what is no request; `gone` hears of each connection's end. One that has
-    been idle for `spare_seconds` gives way to another.
+    `refuse` makes and reports the answer to what is no request; `gone` hears of each connection's end.
     """
 
     server: web.Server
     header_seconds: float
     refuse: Callable[[Problem, str], Answer]
     gone: Callable[["Caller"], None]
-    spare_seconds: float
 
 
 class Caller(web.RequestHandler):
@@ -86,6 +84,8 @@ class Caller(web.RequestHandler):
         self._framing = Framing()
         self._broken: tuple[Problem, str] | None = None
         self._content: StreamReader | None = None
+        self._line: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._begun = 0
         self._answered = 0
@@ -97,6 +97,8 @@ class Caller(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The library takes over; the first head is waited for."""
         super().connection_made(transport)
+        # The library forgets its own as soon as it closes it, with bytes still to be written.
+        self._line = self.transport
         self._watch()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -115,12 +117,15 @@ class Caller(web.RequestHandler):
             return
         if self._broken or self.transport is None:
             return
+        waited = not self._framing.in_head
         try:
             for piece in self._framing.feed(data):
                 super().data_received(piece)
         except Malformed as fault:
             self._break(Problem.BAD_REQUEST, str(fault))
         self._watch()
+        if waited and self._framing.in_head:
+            self._idle_since = max(self._idle_since, self._now())
         if self._leaving and self._quiet:
             self.force_close()
 
@@ -132,6 +137,7 @@ class Caller(web.RequestHandler):
     def begin(self, request: web.Request) -> None:
         """A request is about to be handled: its body is what may turn out to be broken."""
         self._begun += 1
+        self._task = request.task
         self._idle_since = float("inf")
         self._content = request.content
         self._tell()
@@ -139,6 +145,7 @@ class Caller(web.RequestHandler):
     def end(self) -> None:
         """It has been answered."""
         self._answered += 1
+        self._task = None
         self._idle_since = self._now()
         # No upgrade is served: what follows one would be read as requests, unchecked.
         if self._framing.upgraded or (self._leaving and self._quiet):
@@ -147,9 +154,10 @@ class Caller(web.RequestHandler):
     async def linger(self) -> None:
         """Say that nothing more comes, and wait a little for the caller to hang up; what he still sends is dropped."""
         self._broken = self._broken or (Problem.BAD_REQUEST, "after the last answer")
-        if self.transport is not None and self.transport.can_write_eof():
-            self.transport.write_eof()
-            with contextlib.suppress(TimeoutError):
+        if self.transport is not None and not self.transport.is_closing():
+            # OSError: he has hung up, and the loop has not seen it yet.
+            with contextlib.suppress(TimeoutError, OSError):
+                self.transport.write_eof()
                 async with asyncio.timeout(_LINGER_SECONDS):
                     await self._hung_up.wait()
         self.force_close()
@@ -160,17 +168,39 @@ class Caller(web.RequestHandler):
         if self._quiet:
             self.force_close()
 
+    def stop(self) -> None:
+        """End the request that is under way, and close once what was written of its answer is on its way."""
+        if self._task:
+            self._task.cancel()
+        self.force_close()
+
+    def abort(self) -> None:
+        """Close now, whatever is still to be written."""
+        if self._line:
+            self._line.abort()
+
+    @property
+    def unsent(self) -> bool:
+        """Whether it has been answered, and the system has not taken all of the answer yet: its reader is slow."""
+        answered = self._idle_since != float("inf")
+        return answered and self._line is not None and self._line.get_write_buffer_size() > 0
+
     @property
     def idle_since(self) -> float:
-        """Since when it is idle, on the loop's clock; infinity where it waits for an answer."""
+        """Since when nothing came of it, on the loop's clock; infinity where it waits for an answer."""
         return self._idle_since
 
     def give_way(self) -> bool:
-        """Close where it has been idle for long enough, so that there is room for another one; whether it was."""
-        if self._quiet and self._now() - self._idle_since >= self._reception.spare_seconds:
+        """Close where it has nothing under way but, perhaps, a head; whether it had not."""
+        if self._answered_all:
             self.force_close()
             return True
         return False
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ARG002,ASYNC109 - the library's signature
+        """The library's own would wait for a running handler with a future that it may set after it was cancelled."""
+        self.stop()
+        self.abort()
 
     def handle_error(
         self,
@@ -192,7 +222,11 @@ class Caller(web.RequestHandler):
     @property
     def _quiet(self) -> bool:
         """Whether every request that came has been answered, and nothing of another one is there."""
-        idle = self._framing.between and not self._framing.in_head and self._answered == self._framing.heads
+        return self._answered_all and not self._framing.in_head
+
+    @property
+    def _answered_all(self) -> bool:
+        idle = self._framing.between and self._answered == self._framing.heads
         return idle and self._broken is None and not self._has_unread()
 
     def _has_unread(self) -> bool:

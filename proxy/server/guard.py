@@ -7,6 +7,7 @@ from aiohttp import web
 
 from proxy.config import Settings, is_loopback
 from proxy.errors import Problem, Refused
+from proxy.server.cors import Cors
 
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{0,5})?")
 _UNENCODED = ("", "chunked")
@@ -20,14 +21,14 @@ class Guard:
         listening = listening or settings.listen_host
         self._hosts = {"localhost", listening.lower(), *(host.lower() for host in settings.allowed_hosts)}
         self._abroad = not is_loopback(listening)
-        self._origins = frozenset(origin.lower() for origin in settings.allowed_origins)  # as browsers write them
+        self.cors = Cors(settings.allowed_origins)
         self._marker = marker
 
     def check(self, request: web.Request) -> None:
         """Raise Refused where the request must not go on."""
         if not self._allows(request.headers.get("Host", "")):
             raise Refused(Problem.HOST)
-        if request.headers.get("Origin") not in {None, *self._origins}:
+        if not self.cors.admits(request):
             raise Refused(Problem.ORIGIN)
         if any(self._marker in value for value in request.headers.getall("Via", ())):
             raise Refused(Problem.LOOP)

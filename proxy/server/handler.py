@@ -15,8 +15,9 @@ from proxy.core.fingerprint import Fingerprints
 from proxy.core.reasons import Passed, Plain, Route
 from proxy.core.request import CreateRequest, NotPlain, parse
 from proxy.errors import Answer, Problem, Refused
-from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, is_deeper, read
+from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, is_deeper, is_fuller, read
 from proxy.server.caller import crowded
+from proxy.server.cors import is_preflight
 from proxy.server.guard import Guard
 from proxy.server.responses import HttpSink, labels
 from proxy.server.status import Identity
@@ -34,6 +35,8 @@ _MODE = "x-openline-mode"
 _MODES = ("on", "full", "off")
 # Each may take twice limits.body_bytes of memory.
 _UNPACKED_AT_ONCE = 2
+# Real items have fewer, on average; a few large tools do not matter.
+_VALUES_AN_ITEM = 10
 # No standard scheme: an SDK must not take Openline's token for the API's key.
 _CHALLENGE = {"www-authenticate": 'Openline-Token realm="openline"'}
 
@@ -93,7 +96,7 @@ class Handler:
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer any request, and report its outcome once, however it ends."""
         asked = target(request, self._settings.token)
-        if asked.text.partition("?")[0] == _HEALTH:
+        if asked.text.partition("?")[0] == _HEALTH and not is_preflight(request):
             return self._health(request, asked)
         began = time.monotonic()
         timeouts = self._settings.timeouts
@@ -159,10 +162,10 @@ class Handler:
     async def drain(self, limit: float) -> None:
         """Take no new requests; wait for the running ones, at most `limit` seconds."""
         self.draining = True
-        self._idle.clear()
         try:
             async with asyncio.timeout(limit):
                 while self.running:
+                    self._idle.clear()
                     await self._idle.wait()
         except TimeoutError:
             # What still runs is going to be cut: it will not be its caller who hung up.
@@ -171,6 +174,9 @@ class Handler:
     async def _serve(self, call: _Call) -> None:
         """Answer the request, or say why not."""
         try:
+            if is_preflight(call.request):
+                await self._allow(call)
+                return
             self._admit(call)
             await self._route(call)
         except Refused as refused:
@@ -188,6 +194,13 @@ class Handler:
         self._guard.check(call.request)
         if not call.target.trusted:
             raise Refused(Problem.TOKEN)
+
+    async def _allow(self, call: _Call) -> None:
+        """Answer a preflight. It holds no token, and only behind an answered one can a page read why it is refused."""
+        self._guard.check(call.request)
+        answer = self._guard.cors.preflight(call.request)
+        call.outcome.status, call.outcome.reason, call.outcome.end = answer.status, Passed.PREFLIGHT, End.COMPLETED
+        await call.sink.answer(answer, call.outcome, close=crowded(call.request))
 
     async def _route(self, call: _Call) -> None:
         """Decide what the request is."""
@@ -243,8 +256,11 @@ class Handler:
 
     def _parsed(self, plain: bytes) -> CreateRequest:
         """The create that a body is, within limits. Raises NotPlain."""
-        create = parse(plain, most_items=self._settings.limits.items)
-        if is_deeper(plain, self._settings.limits.depth):
+        limits = self._settings.limits
+        if is_fuller(plain, _VALUES_AN_ITEM * limits.items):
+            raise NotPlain(Passed.ODD_BODY)
+        create = parse(plain, most_items=limits.items)
+        if is_deeper(plain, limits.depth):
             raise NotPlain(Passed.ODD_BODY)
         return create
 

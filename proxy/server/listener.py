@@ -36,7 +36,7 @@ class Listener:
 
     `answer` serves requests; `refuse` makes the answer to what is none. At most `most` connections at once, or as many
     as the system's descriptors allow; for one more, the one that is idle for longest is closed, if it is for
-    `spare_seconds`. A head may take `header_seconds`.
+    `spare_seconds`. A head may take `header_seconds`. `mark` may add to an answer's headers just before they are sent.
     """
 
     def __init__(
@@ -47,16 +47,20 @@ class Listener:
         most: int,
         header_seconds: float,
         spare_seconds: float = _SPARE_SECONDS,
+        mark: Callable[[web.Request, web.StreamResponse], Awaitable[None]] | None = None,
     ) -> None:
         self._answer = answer
         self._refuse = refuse
         self._most = affordable(most)
         self._header_seconds = header_seconds
         self._spare_seconds = spare_seconds
+        self._marks = (as_said, mark) if mark else (as_said,)
         self._runner: web.AppRunner | None = None
         self._reception: Reception | None = None
         self._sockets: list[socket.socket] = []
         self._callers: set[Caller] = set()
+        self._at_work = 0
+        self._changed = asyncio.Event()
         self._tasks = Tasks()
         self._spare = -1
         self._draining = False
@@ -80,9 +84,7 @@ class Listener:
         server = self._runner.server
         if server is None:
             raise RuntimeError("a runner that is set up has a server")
-        self._reception = Reception(
-            server, self._header_seconds, self._refuse, self._callers.discard, self._spare_seconds
-        )
+        self._reception = Reception(server, self._header_seconds, self._refuse, self._gone)
         self._sockets = list(sockets)
         self._hold_spare()
         for sock in self._sockets:
@@ -96,18 +98,47 @@ class Listener:
         for caller in list(self._callers):
             caller.leave()
 
+    @property
+    def unsent(self) -> int:
+        """Answers that are complete and not on their way yet, as their callers read slowly."""
+        return sum(caller.unsent for caller in self._callers)
+
+    async def sent(self) -> None:
+        """Wait until every complete answer is on its way: for as long as a caller takes nothing."""
+        await self._until(lambda: not self.unsent)
+
     async def close(self) -> None:
         """Accept nothing more and cut what still runs."""
         for sock in self._sockets:
             asyncio.get_running_loop().remove_reader(sock)
             sock.close()
         self._sockets = []
-        await self._tasks.close()
+        await self._tasks.finish(_CLOSE_SECONDS)
+        await self._empty()
         if self._runner:
             await self._runner.cleanup()
         if self._spare >= 0:
             os.close(self._spare)
             self._spare = -1
+
+    async def _empty(self) -> None:
+        """End each connection and what is at work for it: politely, and after a moment in any case."""
+        for how in (Caller.stop, Caller.abort):
+            for caller in list(self._callers):
+                how(caller)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self._until(lambda: not self._callers and not self._at_work)
+
+    async def _until(self, so: Callable[[], bool]) -> None:
+        """Wait; what it is asked for changes with a request's or a connection's end."""
+        while not so():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _gone(self, caller: Caller) -> None:
+        self._callers.discard(caller)
+        self._changed.set()
 
     def _application(self) -> web.Application:
         """No routes: the library would answer by itself what fits none."""
@@ -118,16 +149,19 @@ class Listener:
             if not isinstance(caller, Caller):
                 raise TypeError("this listener makes no other connections")
             caller.begin(request)
+            self._at_work += 1
             try:
                 answer = await self._answer(request)
             finally:
+                self._at_work -= 1
                 caller.end()
+                self._changed.set()
             if caller.body_broken:
                 await caller.linger()
             return answer
 
         application = web.Application(middlewares=[every_request])
-        application.on_response_prepare.append(as_said)
+        application.on_response_prepare.extend(self._marks)
         return application
 
     def _listen(self, sock: socket.socket) -> None:
@@ -159,10 +193,13 @@ class Listener:
         self._tasks.start(self._open(line, caller), "caller's connection")
 
     def _make_room(self) -> None:
-        """Close what is only kept open: clients keep connections for a next request that may never come."""
-        longest = min(self._callers, key=lambda caller: caller.idle_since)
-        if longest.give_way():
-            self._callers.discard(longest)
+        """Close what is only kept open, or begins a request and does not go on with it."""
+        latest = asyncio.get_running_loop().time() - self._spare_seconds
+        idle = [caller for caller in self._callers if caller.idle_since <= latest]
+        for caller in sorted(idle, key=lambda caller: caller.idle_since):
+            if caller.give_way():
+                self._callers.discard(caller)
+                return
 
     async def _open(self, line: socket.socket, caller: Caller) -> None:
         try:

@@ -1,9 +1,12 @@
 """A socket file: a Unix socket that its owner alone can reach. What a crash left is replaced, what is alive is not."""
 
+import contextlib
 import errno
+import fcntl
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -15,22 +18,25 @@ class SocketFile:
         self._bound: tuple[int, int] | None = None
 
     def bind(self) -> socket.socket:
-        """A socket bound there, which does not listen yet. Raises OSError; EADDRINUSE where somebody listens."""
-        self._clear()
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            sock.bind(str(self._path))
-            # Nobody can connect before it listens, so that there is no time in which others can.
-            self._path.chmod(0o600)
-            found = self._path.lstat()
-        except OSError:
-            sock.close()
-            raise
+        """A socket that listens there. Raises OSError; EADDRINUSE where somebody listens, or begins to just now."""
+        with _alone(self._path):
+            self._clear()
+            sock = socket.socket(socket.AF_UNIX)
+            try:
+                sock.bind(str(self._path))
+                # Nobody can connect before it listens, so that there is no time in which others can.
+                self._path.chmod(0o600)
+                found = self._path.lstat()
+                # Now: another start would take one that does not answer for what a crash left.
+                sock.listen()
+            except OSError:
+                sock.close()
+                raise
         self._bound = (found.st_dev, found.st_ino)
         return sock
 
     def remove(self) -> None:
-        """Take the file away, unless it is another's by now."""
+        """Take the file away, unless it is another's by now. While its socket listens, nobody puts his own there."""
         try:
             found = self._path.lstat()
         except FileNotFoundError:
@@ -47,7 +53,7 @@ class SocketFile:
         if not stat.S_ISSOCK(found.st_mode):
             raise FileExistsError(errno.EEXIST, "a file that is no socket is there")
         if self._answers():
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            raise _taken()
         self._path.unlink(missing_ok=True)
 
     def _answers(self) -> bool:
@@ -60,3 +66,31 @@ class SocketFile:
             except (ConnectionRefusedError, FileNotFoundError):
                 return False
             return True
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Of starts at once one goes on: between a look and what is done about it, another would do the same.
+
+    Raises OSError, EADDRINUSE for all but one. The lock is the system's, so that no crash leaves it held.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            others = not os.path.samestat(os.fstat(held), lock.lstat())
+        except (BlockingIOError, FileNotFoundError):
+            others = True
+        if others:
+            raise _taken()
+        try:
+            yield
+        finally:
+            lock.unlink()
+    finally:
+        os.close(held)
+
+
+def _taken() -> OSError:
+    return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

@@ -10,7 +10,8 @@ from proxy.token import Token
 
 HEADER = "x-openline-token"
 # Callers that can set a base URL and nothing else show the token in its path: http://HOST:PORT/t/TOKEN/v1
-_AHEAD = re.compile(r"/t/([^/?#]*)(.*)", re.DOTALL)
+# More than once where a whole base URL was put ahead of what had it already.
+_AHEAD = re.compile(r"(?:/t/[^/?#]*)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,12 @@ def target(request: web.BaseRequest, token: Token | None) -> Target:
     """What `request` asks for. A token in its path is taken off also where none is wanted: it must not go upstream."""
     text = request.raw_path
     shown = [value.encode("utf-8", "surrogateescape") for value in request.headers.getall(HEADER, ())]
-    while ahead := _AHEAD.fullmatch(text):  # twice where it was put ahead of what had it already
-        shown.append(unquote_to_bytes(ahead[1].encode("utf-8", "surrogateescape")))
-        text = ahead[2] if ahead[2].startswith("/") else f"/{ahead[2]}"
-    return Target(text, token is None or any(token.matches(one) for one in shown))
+    if ahead := _AHEAD.match(text):
+        shown += (unquote_to_bytes(one.encode("utf-8", "surrogateescape")) for one in ahead[0].split("/t/")[1:])
+        rest = text[ahead.end() :]
+        text = rest if rest.startswith("/") else f"/{rest}"
+    if token is None:
+        return Target(text, trusted=True)
+    # In another spelling (//t/TOKEN) it would be logged, and sent to the upstream.
+    left_in = token.is_in(unquote_to_bytes(text.encode("utf-8", "surrogateescape")))
+    return Target(text, not left_in and any(token.matches(one) for one in shown))

@@ -4,6 +4,7 @@ from proxy.core.reasons import Route
 from proxy.turns.outcome import End, Outcome
 
 _LONGEST_PATH = 80
+_NO_REQUEST = "-"
 _LONGEST_FAULT = 160
 # Ends that are worth a word.
 _ENDS = {End.SHORT: "ended short", End.ERROR: "error", End.CUT: "cut", End.HUNG_UP: "caller hung up"}
@@ -13,11 +14,13 @@ _SUSPECT = "CONTEXT SUSPECT: the host may have lost this conversation; no more d
 def turn_line(outcome: Outcome) -> str:
     """Route, status and reason in columns, then sizes, times and tokens; for what passed through, method and path."""
     passed = outcome.route is Route.PASSTHROUGH
-    route = "pass" if passed else outcome.route.value
+    asked = outcome.method != _NO_REQUEST
+    route = ("pass" if asked else "-") if passed else outcome.route.value
     reason = outcome.reason.value if outcome.reason else ""
     parts = [f"{route:<5}", f"{outcome.status or '-':>3}", f"{reason:<16}"]
     if passed:
-        parts.append(f"{printable(outcome.method, 16)} {printable(outcome.path, _LONGEST_PATH)}")
+        what = f"{printable(outcome.method, 16)} {printable(outcome.path, _LONGEST_PATH)}"
+        parts.append(what if asked else "no HTTP request")
     elif outcome.request_bytes:
         parts.append(f"sent {size(outcome.sent_bytes)} of {size(outcome.request_bytes)}")
     parts.append(_times(outcome))

@@ -15,7 +15,8 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, is_deeper, read
+from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, is_deeper, is_fuller, read
+from proxy.tasks import Tasks
 
 LIMIT = 1_000_000
 TEXT = b'{"model":"gpt-5.4","input":"caf\xc3\xa9"}' * 50
@@ -168,6 +169,34 @@ def test_an_unknown_encoding_is_not_decodable() -> None:
             decode(gzip.compress(TEXT), header, LIMIT)
 
 
+FULL = {
+    "items": lambda count: b"[" + b",".join([b"{}"] * count) + b"]",
+    "keys": lambda count: b"{" + b",".join(b'"%d":1' % number for number in range(count)) + b"}",
+    "texts": lambda count: b"[" + b",".join([rb'"a\"\\"'] * count) + b"]",
+    "nested": lambda count: b"[" + b",".join([b"[[1,2]]"] * (count // 2)) + b"]",
+}
+
+
+@pytest.mark.parametrize("shape", FULL)
+def test_many_values_are_too_many(shape: str) -> None:
+    """They are counted wherever they stand."""
+    assert is_fuller(FULL[shape](1_002), 1_000)
+    assert not is_fuller(FULL[shape](1_000), 1_000)
+
+
+@pytest.mark.parametrize("text", [",,,", '\\",', '",[,"', "\\\\", '\\",\\'])
+def test_texts_are_no_values(text: str) -> None:
+    """Whatever is in a text, also another JSON, is one value."""
+    assert not is_fuller(msgspec.json.encode([text * 10_000] * 10), 10)
+
+
+def test_strings_with_brackets_are_told_from_levels() -> None:
+    """Neither empty strings nor brackets within others make a level, wherever they stand."""
+    odd = ["", "[", "]", "", '"', "[[", "]]", "\\", ""]
+    body = msgspec.json.encode([[*odd, {"": odd, "[": ["", "]"]}], *odd])
+    assert (is_deeper(body * 1, 3), is_deeper(body, 4)) == (True, False)
+
+
 def coming(*chunks: bytes, whole: bool = True) -> StreamReader:
     """A body of which these chunks have come."""
     loop = asyncio.get_running_loop()
@@ -207,6 +236,28 @@ async def test_a_body_that_stalls_is_a_fault() -> None:
     with pytest.raises(BodyFault, match=r"stalled for 0\.01 s"):
         await read(upload, 6)
     assert (upload.size, upload.fault) == (3, "its body stalled for 0.01 s")
+
+
+async def test_a_body_that_trickles_is_a_fault() -> None:
+    """A byte now and then does not hold a place for ever: the waits are added up."""
+    stream, tasks = coming(whole=False), Tasks()
+    reading = tasks.start(read(Upload(stream, 0.1), 1_000_000), "body")
+    async with asyncio.timeout(10):
+        while not reading.done():
+            stream.feed_data(b"a")
+            await asyncio.wait({reading}, timeout=0.01)
+        with pytest.raises(BodyFault, match=r"stalled for 0\.1 s in all"):
+            await reading
+
+
+async def test_a_body_that_is_read_slowly_is_no_fault() -> None:
+    """Waits that are not the caller's, as for an upstream that reads slowly, are not his fault."""
+    stream = coming(b"abc", whole=False)
+    chunks = aiter(Upload(stream, 0.05))
+    assert await anext(chunks) == b"abc"
+    await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.1)
+    stream.feed_data(b"def")
+    assert await anext(chunks) == b"def"
 
 
 @pytest.mark.parametrize("error", [web.RequestPayloadError("bad chunk"), ConnectionResetError("lost")])

@@ -51,6 +51,18 @@ async def test_the_depth_is_a_setting(levels: int, reason: str) -> None:
         assert response.header("x-openline-reason") == reason
 
 
+@pytest.mark.parametrize("place", PLACES)
+async def test_what_is_too_full_goes_up_untouched(place: str) -> None:
+    """Very many small values, wherever they stand, are not parsed: that would hold up all other turns."""
+    body = PLACES[place] % (b"[" + b",".join([b"{}"] * 1_001) + b"]")
+    async with rigged(limits=Limits(items=100)) as rig:
+        response = await rig.ask("POST", "/v1/responses", [KEY], body)
+        assert response.header("x-openline-reason") == "odd_body"
+        (entry,) = rig.sim.journal
+        assert (entry.transport, entry.raw) == ("http", body)
+        assert (await rig.create(HELLO)).header("x-openline-route") == "full"
+
+
 @pytest.mark.parametrize("outer", [*COMPRESSING, "identity"])
 @pytest.mark.parametrize("inner", ["gzip", "br", "zstd"])
 async def test_bombs_go_up_packed(inner: str, outer: str) -> None:

@@ -1,6 +1,7 @@
 """The listener: so many connections, so long for a head, and how it empties."""
 
 import asyncio
+import contextlib
 import socket
 
 import msgspec
@@ -100,6 +101,30 @@ async def test_silence_gives_way_too() -> None:
                 await other.send(request("GET", "/"))
                 assert (await other.response()).status == 200
                 assert await silent.at_end()
+    finally:
+        await listener.close()
+
+
+async def test_half_a_head_keeps_nobody_out() -> None:
+    """Who begins a request and does not go on gives way too, and never stands before others who are idle."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response()
+
+    listener = Listener(answer, Problem.answer, most=2, header_seconds=5, spare_seconds=0)
+    await listener.start(bind("127.0.0.1", 0))
+    base = url(*listener.addresses[0])
+    try:
+        async with connected(base) as half, connected(base) as idle, contextlib.AsyncExitStack() as others:
+            await until(lambda: listener.connections == 2)
+            await half.send(b"GET / HTTP/1.1\r\n")
+            await until(lambda: any(caller._framing.in_head for caller in listener._callers))
+            for one in (idle, half):
+                other = await others.enter_async_context(connected(base))
+                await other.send(request("GET", "/"))
+                assert (await other.response()).status == 200
+                assert await one.at_end()
+                assert listener.connections == 2
     finally:
         await listener.close()
 

@@ -1,9 +1,11 @@
 """The socket file: for its owner alone from the first moment on; a dead one makes room, a live one does not."""
 
+import contextlib
 import errno
 import os
 import socket
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,14 +28,39 @@ def connects(path: Path) -> bool:
         return line.connect_ex(str(path)) == 0
 
 
-def test_nobody_else_can_connect_at_any_time(path: Path) -> None:
-    """The file is 0600 when it begins to listen, and before that nobody at all gets in, whatever the umask."""
-    with SocketFile(path).bind() as sock:
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert not connects(path)
-        sock.listen()
+def test_nobody_else_can_connect(path: Path) -> None:
+    """The file is 0600 when it listens, whatever the umask."""
+    with SocketFile(path).bind():
         assert connects(path)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_of_starts_at_once_one_has_it(path: Path) -> None:
+    """Of several that find what a crash left, one gets the path, and can be reached there."""
+    for _ in range(100):
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as crashed:
+            crashed.bind(str(path))
+        won: list[socket.socket] = []
+        at_once = threading.Barrier(3)
+
+        def start(won: list[socket.socket] = won, at_once: threading.Barrier = at_once) -> None:
+            at_once.wait(10)
+            with contextlib.suppress(OSError):
+                won.append(SocketFile(path).bind())
+
+        starts = [threading.Thread(target=start) for _ in range(3)]
+        for thread in starts:
+            thread.start()
+        for thread in starts:
+            thread.join(10)
+        assert len(won) == 1
+        for sock in won:
+            sock.settimeout(0)
+            assert connects(path)
+            sock.accept()[0].close()
+            sock.close()
+        assert {file.name for file in path.parent.iterdir()} <= {path.name}
 
 
 def test_what_a_crash_left_is_replaced(path: Path) -> None:
@@ -96,8 +123,9 @@ def test_the_file_goes_with_its_owner(path: Path) -> None:
 def test_another_ones_file_stays(path: Path) -> None:
     """Who was replaced, or never got the path, does not take the other's file along."""
     first, second, never = SocketFile(path), SocketFile(path), SocketFile(path)
-    with first.bind(), second.bind() as sock:
-        sock.listen()
-        first.remove()
-        never.remove()
-        assert connects(path)
+    with first.bind():
+        path.unlink()
+        with second.bind():
+            first.remove()
+            never.remove()
+            assert connects(path)

@@ -7,6 +7,7 @@ import pytest
 
 from proxy import __version__
 from proxy.server.status import Identity, url
+from proxy.upstream.breaker import Breakers
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,13 @@ def test_an_identity_is_this_process() -> None:
     assert dataclasses.astuple(Identity()) == ("openline", __version__, os.getpid(), None, None)
     with pytest.raises(dataclasses.FrozenInstanceError):
         Identity().pid = 1  # type: ignore[misc] # the point of the test
+
+
+def test_seconds_are_told_to_a_person() -> None:
+    """Three places: what is left of a breaker's time has as many as any clock."""
+    times = iter(range(1, 100))
+    breakers = Breakers(1, 30.0, name="x", clock=lambda: next(times) / 7, notice=lambda _: None)
+    breakers.failed(b"key", 0.0)
+    left = breakers.status().seconds_left
+    assert left > 0
+    assert left == round(left, 3)

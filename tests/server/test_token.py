@@ -93,6 +93,23 @@ async def test_who_does_not_show_it_gets_a_401(target: str, headers: list[tuple[
     assert everything_upstream(rig) == "[]"
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"//t/{SECRET}/v1/models",
+        f"/%74/{SECRET}/v1/models",
+        f"/t/{SECRET}/../{SECRET.replace('-', '%2d')}/v1/models",
+        f"/v1/models?token={SECRET}",
+    ],
+)
+async def test_a_token_that_would_go_on_goes_nowhere(target: str, rig: Rig) -> None:
+    """Where it stands in a place of which it is not taken, it is neither logged nor sent up, whatever else is shown."""
+    response = await rig.ask("GET", target, [KEY, SHOWN])
+    assert (response.status, response.error()["code"]) == (401, "openline_token")
+    assert SECRET not in repr(await rig.outcome()) + response.body.decode()
+    assert not rig.sim.requests
+
+
 async def test_a_strangers_body_is_not_waited_for(rig: Rig) -> None:
     """Who shows no token is answered before his body comes."""
     async with connected(rig.url) as line:

@@ -116,6 +116,15 @@ LINES = [
         end=End.HUNG_UP,
         times=(None, 1),
     ),
+    Line(
+        "-      400                    no HTTP request  total 0 ms  error  [it does not begin with a method]",
+        Route.PASSTHROUGH,
+        status=400,
+        end=End.ERROR,
+        method="-",
+        path="-",
+        faults=["it does not begin with a method"],
+    ),
     Line("delta  200                    total 1.00 s  ended short", Route.DELTA, end=End.SHORT, times=(None, 1)),
     Line(
         "full   200  not_found         total 1.00 s  cut  1 replayed  [lost]  [lost again]",
