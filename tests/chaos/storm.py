@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import aiohttp
+import msgspec
 
 from proxy.simulator import Fault
 from proxy.simulator.faults import What, Where
@@ -96,6 +98,22 @@ class Callers:
     asked: list[tuple[Body, Reply]] = field(default_factory=list)
     left: int = 0
     """How many callers hung up."""
+    _serial: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def signed(self, body: Body, key: str) -> Body:
+        """The body with a number of its own, and whose it is: at the upstream that is compared with the credential."""
+        return {**body, "metadata": {"call": str(next(self._serial)), "key": key}}
+
+    def arrived(self) -> int:
+        """How many calls arrived at the upstream, however often each; every create came under its caller's key."""
+        calls: set[object] = set()
+        for entry in self.running.sim.journal:
+            if entry.body and entry.generate:
+                signature = msgspec.convert(entry.body["metadata"], dict[str, str])
+                shown = [value for name, value in entry.headers if name.lower() == "authorization"]
+                assert shown == [f"Bearer {signature['key']}"], "a create went out under another caller's key"
+                calls.add(signature["call"])
+        return len(calls)
 
     def judged(self) -> Judge:
         """The judge, after every reply has been judged."""
@@ -148,6 +166,13 @@ class Agent:
         self._answered(reply)
         return reply.route
 
+    async def siblings(self) -> int:
+        """Three children of one history at once, in good weather. Returns how many of an unstored one were deltas."""
+        bodies = [{**self._body(), "input": [*self._chat.items, _branch(number)]} for number in range(3)]
+        replies = await asyncio.gather(*map(self._ask, bodies))
+        assert all((reply.status, reply.cut) == (200, False) for reply in replies), replies
+        return [reply.route for reply in replies].count("delta") if self._chat.settings["store"] is False else 0
+
     def _body(self) -> Body:
         return {**self._chat.body, **({"stream": True} if self._draw.random() < 0.6 else {})}
 
@@ -162,6 +187,7 @@ class Agent:
                 await sim.strike(self._callers.storm.now(self._draw))
 
     async def _ask(self, body: Body) -> Reply:
+        body = self._callers.signed(body, self._key)
         reply = await self._callers.running.ask(body, key=self._key)
         self._callers.asked.append((body, reply))
         return reply
@@ -177,7 +203,7 @@ class Agent:
 
     async def _fork(self) -> None:
         """Two children of one history at once."""
-        items: list[Item] = [{"role": "user", "content": f"branch {number} [[rounds=0]]"} for number in (1, 2)]
+        items = [_branch(number) for number in range(2)]
         bodies = [{**self._body(), "input": [*self._chat.items, item]} for item in items]
         if self._owing():
             await self._go_on()
@@ -212,7 +238,7 @@ class Agent:
         """Ask, and hang up at some moment."""
         self._callers.left += 1
         moment: Moment = self._draw.choice(["unanswered", "headers", "body"])
-        body, yields = self._body(), self._draw.randrange(600)
+        body, yields = self._callers.signed(self._body(), self._key), self._draw.randrange(600)
         if moment == "unanswered":
             asked = self._tasks.start(self._callers.running.ask(body, key=self._key), "caller")
             for _ in range(yields):
@@ -230,6 +256,10 @@ class Agent:
                 except aiohttp.ClientPayloadError:
                     pass
             response.close()
+
+
+def _branch(number: int) -> Item:
+    return {"role": "user", "content": f"branch {number} [[rounds=0]]"}
 
 
 async def all_of(work: Sequence[Agent], turns: int) -> None:

@@ -116,6 +116,7 @@ async def test_nothing_is_left_of_a_storm() -> None:
                     sim.faults.clear()
                 told = callers.judged().told
                 assert told[Verdict.RIGHT] > told.total() / 2, told
+                assert callers.arrived() > told.total() / 2
                 await proxy.at_rest()
                 await sim.drop_connections()
                 await until(lambda: sim.connections == 0, lambda: sim.connections)

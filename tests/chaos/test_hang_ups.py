@@ -120,8 +120,11 @@ async def test_no_frame_slips_on_sockets_of_their_own(moment: Moment, *, stream:
 
 
 @both
-async def test_a_long_abandoned_answer_costs_its_lane_and_nobody_else(*, stream: bool) -> None:
+async def test_a_long_abandoned_answer_costs_its_lane_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch, *, stream: bool
+) -> None:
     """Over 256 KB the lane is given up: more of it comes, others get their own alone, and the socket goes with them."""
+    monkeypatch.setattr("proxy.upstream.drain._SECONDS", 3_600.0)  # so that it is its bytes that cost it
     async with running("on") as rig:
         other, there, answer = await begun(rig, "bystander", 1, stream=stream)
         leaver, left, rest = await reach(rig, "between events", 2, stream=stream)

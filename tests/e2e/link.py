@@ -2,30 +2,19 @@
 
 import asyncio
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from proxy.tasks import Tasks
+from tests.relay import Relay
 
 
-class Link:
-    """A TCP relay. Frozen, its open connections carry nothing any more, as when a router loses its memory."""
+class Link(Relay):
+    """Frozen, its open connections carry nothing any more, as when a router loses its memory."""
 
     def __init__(self) -> None:
-        self._tasks = Tasks()
-        self._server: asyncio.Server | None = None
-        self._target = ("", 0)
+        super().__init__()
         self._open: set[asyncio.Event] = set()
-        self._writers: list[asyncio.StreamWriter] = []
         self._most = 0
         self._wide = asyncio.Event()
         self._wide.set()
-
-    async def start(self, base: str) -> str:
-        """Listen in front of `base`. Returns the base URL to use instead."""
-        parts = urlsplit(base)
-        self._target = (parts.hostname or "", parts.port or 0)
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}{parts.path}"
 
     def narrow(self, size: int) -> None:
         """Connections that are opened from here on carry that many bytes up, and then nothing until widened."""
@@ -42,21 +31,17 @@ class Link:
             frozen.set()
         self._open.clear()
 
-    async def close(self) -> None:
-        """Stop listening and end every connection."""
-        if self._server:
-            self._server.close()
-        await self._tasks.close()
-        for writer in self._writers:
-            writer.close()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(*self._target)
+    def _carry(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        far_reader: asyncio.StreamReader,
+        far_writer: asyncio.StreamWriter,
+    ) -> None:
         frozen = asyncio.Event()
         self._open.add(frozen)
-        self._writers += [writer, far_writer]
-        self._tasks.start(_carry(reader, far_writer, frozen, Narrow(self._most, self._wide)), "link up")
-        self._tasks.start(_carry(far_reader, writer, frozen), "link down")
+        self._tasks.start(_carried(reader, far_writer, frozen, Narrow(self._most, self._wide)), "link up")
+        self._tasks.start(_carried(far_reader, writer, frozen), "link down")
 
 
 @dataclass
@@ -73,7 +58,7 @@ class Narrow:
         self.left -= size
 
 
-async def _carry(
+async def _carried(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, frozen: asyncio.Event, narrow: Narrow | None = None
 ) -> None:
     """Carry bytes one way until an end closes or the link is frozen."""

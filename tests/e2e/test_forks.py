@@ -1,5 +1,7 @@
 """Forks: sub-agents that start together from one history."""
 
+import asyncio
+
 from proxy.config import Settings, Upstream
 from proxy.simulator import Behaviour, Fault
 from proxy.tasks import Tasks
@@ -26,3 +28,14 @@ async def test_eight_siblings_are_eight_deltas_on_one_socket() -> None:
         for each, reply in zip(talks, replies, strict=True):
             await goes_on(running, each.followed(reply.output))
         assert len({entry.lane for entry in running.creates()}) == _CHILDREN
+
+
+async def test_siblings_over_open_connections_fork_too() -> None:
+    """A program that is at work sends them in one breath: none finds the parent taken, and not yet lent."""
+    settings = Settings(upstream=Upstream(verifies_ids="yes", lanes="on"))
+    async with stack(Behaviour(parent_gone_at="next_completed", event_seconds=0.01), settings) as running:
+        await asyncio.gather(*(running.ask(chat(f"Warm {n}. [[rounds=0]]").body) for n in range(_CHILDREN)))
+        talk = await begun(running, chat("Talk. [[rounds=0]]"))
+        talks = [talk.followed([], f"Child {number}.") for number in range(_CHILDREN)]
+        replies = await asyncio.gather(*(running.ask(each.body) for each in talks))
+        assert [reply.route for reply in replies] == ["delta"] * _CHILDREN

@@ -29,8 +29,8 @@ POOL = Pool(
     breaker_failures=1_000_000, recheck_seconds=0.0, doubtful_after_seconds=0.0, pong_seconds=0.5, wait_seconds=0.4
 )
 
-# Here only dials are waited for.
-DIALLING = Timeouts(dial_seconds=0.2)
+# Here only dials are waited for. Plain HTTP has time to connect, on a busy machine too.
+DIALLING = Timeouts(dial_seconds=LIMIT, detour_seconds=0.25)
 
 
 @dataclass

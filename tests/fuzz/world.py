@@ -21,7 +21,9 @@ LIMIT = 20.0
 # A caller or upstream that says nothing more is given up after this.
 QUICK = Timeouts(dial_seconds=2.0, first_event_seconds=1.0, silence_seconds=1.0, write_seconds=2.0)
 # The same where each silence is waited for many times.
-IMPATIENT = Timeouts(dial_seconds=0.2, first_event_seconds=0.5, silence_seconds=0.5, write_seconds=2.0)
+IMPATIENT = Timeouts(
+    dial_seconds=5.0, detour_seconds=0.25, first_event_seconds=0.5, silence_seconds=0.5, write_seconds=2.0
+)
 # What no caller is ever to see: our own inside, or the HTTP library's pages.
 _INSIDE = re.compile(rb"Traceback|File \"|aiohttp|Server got itself in trouble|<html|msgspec\.|proxy/", re.IGNORECASE)
 

@@ -36,6 +36,11 @@ class Taken:
         elsewhere = {Action.REPLAY_ELSEWHERE, Action.HTTP}
         return self.action is Action.REPLAY_HERE or (self.action in elsewhere and self.step.phase is not Phase.UNSENT)
 
+    @property
+    def reruns(self) -> bool:
+        """Whether it goes out again after it may have run: an error that refused it says that it did not."""
+        return self.replays and self.step.fault is Fault.LINE_LOST
+
 
 def rule_for(fault: Fault, phase: Phase, facts: frozenset[Fact]) -> Rule:
     """The rule that decides, found without the table's own search; both must agree. Raises NoRule."""
@@ -56,7 +61,7 @@ def ask(steps: tuple[Step, ...], facts: frozenset[Fact]) -> tuple[Taken, ...]:
             break
         facts |= {Fact.REDIALLED} if taken.action is Action.REDIAL else set()
         facts |= {Fact.MOVED} if taken.action is Action.REPLAY_ELSEWHERE else set()
-        facts |= {Fact.REPLAYED} if taken.replays else set()
+        facts |= {Fact.REPLAYED} if taken.reruns else set()
     return tuple(course)
 
 
@@ -110,7 +115,15 @@ class Case:
     @property
     def lasts(self) -> bool:
         """Whether later turns go over plain HTTP for the same reason."""
-        return self.mishap.lasts or bool(self.end and self.end.step.fault is Fault.NO_WEBSOCKET)
+        return self.mishap.lasts or self.mute or bool(self.end and self.end.step.fault is Fault.NO_WEBSOCKET)
+
+    @property
+    def mute(self) -> bool:
+        """Whether a new line took the turn and said nothing to it: none is dialled for a while then."""
+        elsewhere = any(taken.action is Action.REPLAY_ELSEWHERE for taken in self.course)
+        last = self.end.step if self.end else None
+        silent = last is not None and (last.fault, last.phase) == (Fault.SILENCE, Phase.WRITTEN)
+        return silent and (elsewhere or not self.begins_on_its_line)
 
     @property
     def completes(self) -> bool:

@@ -18,7 +18,8 @@ HAPPENED: Mapping[Fault, str] = {
     "is answered with any other status.",
     Fault.NO_DESCRIPTOR: "Openline has no file descriptor left for another socket. An idle one, if there is one, is "
     "closed to make room.",
-    Fault.BREAKER_OPEN: "Sockets came to nothing several times in a row just before, so none is tried for a while.",
+    Fault.BREAKER_OPEN: "Sockets came to nothing several times in a row just before, or a new one took a turn and "
+    "never answered it, so none is tried for a while.",
     Fault.POOL_FULL: "All sockets are busy, no more are allowed, and none came free in time.",
     Fault.OVERSIZE: "The request is larger than a frame may be: by the known limit, or the host closes with 1009.",
     Fault.NOT_FOUND: "The host no longer knows the response that Openline continued.",
@@ -43,7 +44,7 @@ IF: Mapping[Fact, str] = {
     Fact.UNSENT_ONLY: '`replay = "unsent"`',
     Fact.SAY_FAILED: '`after_loss = "failed"`',
     Fact.REDIALLED: "for the second time",
-    Fact.REPLAYED: "it was sent again already",
+    Fact.REPLAYED: "it may have run, and was sent again already",
     Fact.MOVED: "it changed sockets already",
     Fact.SPENT: "`timeouts.detour_seconds` are used up",
 }
@@ -81,7 +82,6 @@ SETTINGS: Mapping[Fault, Sequence[str]] = {
     Fault.NO_LANES: ("upstream.lanes",),
     Fault.LINE_LOST: (
         *("replay", "after_loss", "timeouts.detour_seconds", "pool.doubtful_after_seconds", "pool.pong_seconds"),
-        "timeouts.write_seconds",
     ),
     Fault.SILENCE: ("timeouts.first_event_seconds", "timeouts.silence_seconds", "after_loss"),
     Fault.GARBAGE: ("after_loss",),
@@ -152,9 +152,9 @@ def _limits() -> Iterator[str]:
 BOUNDS: Mapping[str, str] = {
     "timeouts.dial_seconds": "one dial: connecting, TLS and the upgrade",
     "timeouts.detour_seconds": "what a turn may lose in all on sockets that come to nothing",
-    "timeouts.first_event_seconds": "from sending a turn to its first event",
+    "timeouts.first_event_seconds": "from sending a turn to its first event; the sending of a create, too",
     "timeouts.silence_seconds": "between two events; of a request body, between two pieces",
-    "timeouts.write_seconds": "one write that finds no room, to a caller or to the host",
+    "timeouts.write_seconds": "one write to a caller that finds no room",
     "timeouts.keepalive_seconds": "silence towards a streaming caller",
     "timeouts.header_seconds": "the head of the first request on a caller's connection",
     "pool.wait_seconds": "a turn's wait for a socket when all are busy",
