@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from proxy.simulator.bodies import decompress
 from tests.clients.messages import Message, messages
 from tests.clients.tap import Line
 
@@ -40,6 +41,11 @@ class Call:
     def create(self) -> bool:
         """Whether a response is asked for."""
         return self.method == "POST" and self.path.endswith("/responses")
+
+    @property
+    def preflight(self) -> bool:
+        """Whether a browser asks what its page may do: of calls that begin at once, each that finds no answer yet."""
+        return self.method == "OPTIONS"
 
     @property
     def continues(self) -> bool:
@@ -81,22 +87,24 @@ def _call(asked: Message, answer: Message | None) -> Call:
     return Call(
         method,
         path,
-        _decoded(asked.body),
+        _decoded(asked),
         int(answer.start.split(" ")[1]) if answer else None,
         headers.get("x-openline-route", ""),
         headers.get("x-openline-reason", ""),
-        cut=answer is None or not answer.whole or _unfinished(answer),
+        cut=answer is None or _cut(answer),
     )
 
 
-def _unfinished(answer: Message) -> bool:
-    """Whether it is a stream of events that says nowhere that the response is complete."""
-    streamed = answer.headers.get("content-type", "").startswith("text/event-stream")
-    return streamed and b"response.completed" not in answer.body and b"[DONE]" not in answer.body
+def _cut(answer: Message) -> bool:
+    """Whether it ended too early; a stream whose last event came did not, though the client then hung up at once."""
+    if answer.headers.get("content-type", "").startswith("text/event-stream"):
+        return b"response.completed" not in answer.body and b"[DONE]" not in answer.body
+    return not answer.whole
 
 
-def _decoded(body: bytes) -> object:
-    """The body as JSON, or as text where it is none."""
+def _decoded(asked: Message) -> object:
+    """The body as JSON, or as text where it is none; codex compresses some."""
+    body = decompress(asked.body, asked.headers.get("content-encoding", ""))
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,45 +1,19 @@
-"""Catalogue: the clients, how they are installed, and what a user has to write to send them through Openline."""
+"""Catalogue: the clients."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from tests.clients.client import Client
 from tests.clients.environment import Packages
-from tests.clients.scripts import SCRIPTS, Script
-
-
-@dataclass(frozen=True)
-class Client:
-    """One client. `modes`: the ways of using it that its driver knows; each goes through every script.
-
-    `brief`: modes that reach the API as another one does, and so go through the brief scripts alone.
-    `quick`: the modes that run in CI, for clients that install in seconds. `whole`: it sends back all that the model
-    said, so that all but the first turn of a conversation can be deltas; where not, `limits` says why.
-    `own`: patterns of what it makes up anew in each run. `variable`: where it looks for the base URL.
-    """
-
-    name: str
-    title: str
-    packages: Packages
-    driver: str
-    modes: tuple[str, ...]
-    setup: tuple[str, ...]
-    limits: str = ""
-    brief: frozenset[str] = frozenset()
-    quick: tuple[str, ...] = ()
-    whole: bool = True
-    own: tuple[tuple[re.Pattern[str], str], ...] = ()
-    variable: str = "OPENAI_BASE_URL"
-    environ: Mapping[str, str] = field(default_factory=dict)
-
-    def scripts(self, mode: str) -> list[Script]:
-        """The scripts that this mode goes through."""
-        return [script for script in SCRIPTS if script.brief or mode not in self.brief]
-
 
 _EXPORTED = (
     "export OPENAI_BASE_URL=http://127.0.0.1:6736/v1",
-    "(nothing else: the SDK reads it)",
+    "(Nothing else: the SDK reads it.)",
+)
+
+_LANGCHAIN = (
+    "export OPENAI_BASE_URL=http://127.0.0.1:6736/v1",
+    "ChatOpenAI(model=…, use_responses_api=True)",
 )
 
 _LANGCHAIN_JS = (
@@ -47,18 +21,17 @@ _LANGCHAIN_JS = (
     "new ChatOpenAI({model: …, useResponsesApi: true})",
 )
 
-_STRING = r'"(?:[^"\\]|\\.)*"'
-# These CLIs put ids and times of their own into requests, and those decide what the simulator's model says.
+_PYDANTIC = (
+    "export OPENAI_BASE_URL=http://127.0.0.1:6736/v1",
+    "Agent('openai-responses:MODEL')",
+)
+
+# The ids that these give items and sessions, anew in each run, and times; the model is shown none of them.
 _CLI_OWN = (
-    (re.compile(r"/[^\s\"\\<]*openline-client-\w+"), "FOLDER"),
-    (re.compile(r"<skills_instructions>.*?</skills_instructions>"), "SKILLS"),  # eight codex unpack them at once
     (re.compile(r'_unix_ms\\":\d+'), "_MS"),
+    (re.compile(r'"create_time":[0-9.]+'), "TIME"),
     (re.compile(r"\bses_\w+"), "SESSION"),
-    (re.compile(rf'\{{"arguments":{_STRING}(?:,"\w+":{_STRING})*,"type":"function_call"\}}'), "CALL"),
-    (re.compile(rf'\{{"call_id":{_STRING}(?:,"\w+":{_STRING})*,"type":"function_call_output"\}}'), "RESULT"),
-    (re.compile(rf'\{{(?:"content":null,)?"encrypted_content":{_STRING},[^\]]*\],"type":"reasoning"\}}'), "REASONING"),
-    (re.compile(r"\bmsg_[0-9a-f-]{16,}"), "MESSAGE"),
-    (re.compile(r"prompt [0-9a-f]{32}"), "PROMPT"),
+    (re.compile(r"_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "_UUID"),
 )
 
 CLIENTS: tuple[Client, ...] = (
@@ -69,8 +42,9 @@ CLIENTS: tuple[Client, ...] = (
         "openai_sdk",
         ("sync", "raw", "parse", "async", "stream", "helper"),
         _EXPORTED,
-        quick=("sync", "stream"),
         brief=frozenset({"raw", "parse", "async"}),
+        quick=("stream",),
+        skim=("sync",),
     ),
     Client(
         "openai-2",
@@ -80,6 +54,7 @@ CLIENTS: tuple[Client, ...] = (
         ("sync", "stream", "helper"),
         _EXPORTED,
         brief=frozenset({"sync", "helper"}),
+        skim=("stream",),
     ),
     Client(
         "openai-node",
@@ -88,8 +63,17 @@ CLIENTS: tuple[Client, ...] = (
         "openai_sdk.mjs",
         ("create", "stream", "helper"),
         _EXPORTED,
-        quick=("stream",),
         brief=frozenset({"create"}),
+        quick=("stream",),
+    ),
+    Client(
+        "openai-node-6",
+        "openai for Node, major before",
+        Packages("npm", ("openai@6",)),
+        "openai_sdk.mjs",
+        ("stream", "helper"),
+        _EXPORTED,
+        brief=frozenset({"helper"}),
     ),
     Client(
         "curl",
@@ -107,8 +91,8 @@ CLIENTS: tuple[Client, ...] = (
         "openai_agents",
         ("run", "stream", "session", "stored"),
         _EXPORTED,
-        quick=("stream",),
         brief=frozenset({"session", "stored"}),
+        skim=("stream",),
     ),
     Client(
         "langchain-openai",
@@ -116,11 +100,21 @@ CLIENTS: tuple[Client, ...] = (
         Packages("pip", ("langchain-openai", "langchain")),
         "langchain_openai",
         ("invoke", "stream", "v1"),
-        (
-            "export OPENAI_BASE_URL=http://127.0.0.1:6736/v1",
-            "ChatOpenAI(model=…, use_responses_api=True)",
-        ),
+        _LANGCHAIN,
         brief=frozenset({"v1"}),
+        skim=("stream",),
+    ),
+    Client(
+        "langchain-openai-0",
+        "langchain-openai, major before",
+        Packages("pip", ("langchain-openai<1", "langgraph<1")),
+        "langchain_openai",
+        ("invoke", "stream"),
+        _LANGCHAIN,
+        limits="it drops `phase`; streaming, it sends back encrypted reasoning as it was when its item began: turns "
+        "after such answers go in full",
+        whole=False,
+        brief=frozenset({"stream"}),
     ),
     Client(
         "pydantic-ai",
@@ -128,11 +122,17 @@ CLIENTS: tuple[Client, ...] = (
         Packages("pip", ("pydantic-ai-slim[openai]",)),
         "pydantic_ai",
         ("run", "stream", "stored"),
-        (
-            "export OPENAI_BASE_URL=http://127.0.0.1:6736/v1",
-            "Agent('openai-responses:MODEL')",
-        ),
+        _PYDANTIC,
         brief=frozenset({"stored"}),
+        skim=("run",),
+    ),
+    Client(
+        "pydantic-ai-1",
+        "pydantic-ai, major before",
+        Packages("pip", ("pydantic-ai-slim[openai]<2",)),
+        "pydantic_ai",
+        ("stream",),
+        _PYDANTIC,
     ),
     Client(
         "litellm",
@@ -151,7 +151,7 @@ CLIENTS: tuple[Client, ...] = (
         "llama-index",
         Packages("pip", ("llama-index-llms-openai", "llama-index-core")),
         "llama_index",
-        ("run", "whole"),
+        ("run", "run+relaxed", "whole"),
         ("export OPENAI_API_BASE=http://127.0.0.1:6736/v1", "OpenAIResponses(model=…)"),
         limits='it drops reasoning items: turns after reasoning go in full, unless `match = "relaxed"`',
         variable="OPENAI_API_BASE",
@@ -163,7 +163,7 @@ CLIENTS: tuple[Client, ...] = (
         "agno",
         Packages("pip", ("agno", "openai", "sqlalchemy[asyncio]")),
         "agno_agent",
-        ("run", "stream"),
+        ("run", "stream", "run+relaxed"),
         (
             "export OPENAI_BASE_URL=http://127.0.0.1:6736/v1",
             "OpenAIResponses(id=…, store=False)",
@@ -180,6 +180,16 @@ CLIENTS: tuple[Client, ...] = (
         ("generate", "stream", "stored", "stored-stream"),
         _EXPORTED,
         brief=frozenset({"stored", "stored-stream"}),
+        skim=("stream",),
+    ),
+    Client(
+        "ai-sdk-6",
+        "Vercel's AI SDK, major before",
+        Packages("npm", ("ai@6", "@ai-sdk/openai@3", "node@22")),
+        "ai_sdk.mjs",
+        ("stream", "generate"),
+        _EXPORTED,
+        brief=frozenset({"generate"}),
     ),
     Client(
         "openai-agents-js",
@@ -189,6 +199,7 @@ CLIENTS: tuple[Client, ...] = (
         ("run", "stream", "stored"),
         _EXPORTED,
         brief=frozenset({"stored"}),
+        skim=("run",),
     ),
     Client(
         "langchain-js",
@@ -203,10 +214,11 @@ CLIENTS: tuple[Client, ...] = (
         "LangChain for JS, `outputVersion: 'v1'`",
         Packages("npm", ("@langchain/openai@latest", "langchain@latest", "@langchain/core@latest", "node@22")),
         "langchain_js.mjs",
-        ("v1",),
+        ("v1", "v1+openai", "v1+relaxed"),
         _LANGCHAIN_JS,
         limits="this format joins the parts of a reasoning summary, makes one up where there are none, and drops "
-        "`phase`: turns after such answers go in full; the default format has no such limit",
+        "`phase`: turns after such answers go in full, "
+        'unless `match = "relaxed"`; the default format has no such limit',
         whole=False,
     ),
     Client(
@@ -214,18 +226,34 @@ CLIENTS: tuple[Client, ...] = (
         "codex",
         Packages("npm", ("@openai/codex@latest",)),
         "codex_cli.mjs",
-        ("http",),
+        ("builtin", "flag", "provider"),
         (
             "(`~/.codex/config.toml`:)",
-            'model_provider = "openline"',
-            (
-                'model_providers.openline = {name = "Openline", base_url = "http://127.0.0.1:6736/v1", '
-                'env_key = "OPENAI_API_KEY", wire_api = "responses"}'
-            ),
+            'openai_base_url = "http://127.0.0.1:6736/v1"',
         ),
-        limits="it does not read `OPENAI_BASE_URL`; the shorter `openai_base_url = …` works too, but then codex asks "
-        "for a WebSocket first, is answered 426 and goes on with POST",
+        limits="it does not read `OPENAI_BASE_URL`: [more](#codex-in-detail)",
+        brief=frozenset({"flag"}),
         own=_CLI_OWN,
+        direct=("--no-websocket",),  # codex would speak WebSocket mode there; Openline answers 426 too
+        skim=("builtin",),
+    ),
+    Client(
+        "codex-chatgpt",
+        "codex, signed in with ChatGPT",
+        Packages("npm", ("@openai/codex@latest",)),
+        "codex_cli.mjs",
+        ("chatgpt",),
+        (
+            "openline run --upstream https://chatgpt.com/backend-api/codex",
+            "(`~/.codex/config.toml`:)",
+            'openai_base_url = "http://127.0.0.1:6736/v1"',
+        ),
+        limits="nothing is saved: its turns go over plain HTTP, as they are ([why](#codex-in-detail)); run with the "
+        "simulator in ChatGPT's place, and a made-up login",
+        whole=False,
+        brief=frozenset({"chatgpt"}),
+        own=_CLI_OWN,
+        direct=("--no-websocket",),
     ),
     Client(
         "pi",
@@ -245,15 +273,32 @@ CLIENTS: tuple[Client, ...] = (
         "opencode",
         Packages("npm", ("opencode-ai@latest",)),
         "opencode_server.mjs",
-        ("serve",),
+        ("serve", "serve+openai", "serve+relaxed"),
         (
             "(`opencode.json`:)",
             '"provider": {"openai": {"options": {"baseURL": "http://127.0.0.1:6736/v1"}}}',
         ),
-        limits="it keeps only one part of a reasoning summary that has several: turns after such answers go in full",
+        limits="of a reasoning summary that has several parts it sends back the last: on hosts that read summaries, "
+        'turns after such answers go in full, unless `match = "relaxed"`; api.openai.com does not read them',
         whole=False,
+        whole_in=frozenset({"serve+openai", "serve+relaxed"}),
         own=_CLI_OWN,
         environ={"OPENCODE_DISABLE_MODELS_FETCH": "1"},
+    ),
+    Client(
+        "browser",
+        "a page in a browser (`fetch`, openai for Node)",
+        Packages("npm", ("playwright-core@latest", "openai@latest", "esbuild@latest"), programs=("chromium",)),
+        "browser.mjs",
+        ("stream", "json", "sdk"),
+        (
+            "OPENLINE_ALLOWED_ORIGINS=http://localhost:5173 openline run",
+            'fetch("http://127.0.0.1:6736/v1/responses", …)',
+        ),
+        brief=frozenset({"json"}),
+        simulate=("--cors",),
+        settings={"OPENLINE_ALLOWED_ORIGINS": "http://page.test"},
+        skim=("stream",),
     ),
 )
 BY_NAME: Mapping[str, Client] = {client.name: client for client in CLIENTS}

@@ -1,9 +1,11 @@
 """Docs: the measured part of docs/clients.md, between its two marks; the rest of that page is written by hand."""
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from tests.clients import catalogue, record
+from tests.clients.client import Client
 from tests.clients.environment import ROOT
 from tests.clients.record import Measured, Mode
 from tests.clients.verdict import FOOLED
@@ -11,6 +13,7 @@ from tests.clients.verdict import FOOLED
 PAGE = ROOT / "docs" / "clients.md"
 _BEGIN = "<!-- measured: written by `python -m tests.clients --write-docs` -->"
 _HOW = ("direct", "cut", "failed")
+_TOLD = {"relaxed": 'with `match = "relaxed"`', "openai": "at api.openai.com"}
 _END = "<!-- end of what was measured -->"
 
 
@@ -25,35 +28,62 @@ def page(text: str, found: Mapping[str, Measured]) -> str:
     _, end, after = rest.partition(_END)
     if not begin or not end:
         raise ValueError(f"{PAGE.name}: {_BEGIN} and {_END} must stand in it")
-    known = {client.name: found[client.name] for client in catalogue.CLIENTS if client.name in found}
+    known = [(client, found[client.name]) for client in catalogue.CLIENTS if client.name in found]
     return "\n".join((f"{before}{begin}", "", *_measured(known), "", f"{end}{after}"))
 
 
-def _measured(found: Mapping[str, Measured]) -> Iterator[str]:
-    yield "| Client | Version, day | Set-up | Continuations sent as deltas | Scripts as promised | Limits |"
-    yield "|---|---|---|---|---|---|"
-    for name, measured in found.items():
-        yield _row(name, measured)
-    yield ""
-    yield "What each does when the line is cut in mid-answer:"
-    yield ""
+def _measured(found: Sequence[tuple[Client, Measured]]) -> Iterator[str]:
+    yield from _table(found)
+    for client, measured in found:
+        yield from ("", *_section(client, measured))
+    yield from ("", "### The line cut in mid-answer", "")
     yield '| Client | Plain HTTP | `after_loss = "cut"` | `after_loss = "failed"` |'
     yield "|---|---|---|---|"
-    for name, measured in found.items():
+    for client, measured in found:
         told = {mode: _cut(went) for mode, went in measured.modes.items() if len(went.cut) == len(_HOW)}
         for did, modes in _alike(told).items():
-            yield f"| {catalogue.BY_NAME[name].title} ({', '.join(modes)}) | {did} |"
+            yield f"| {client.title} ({', '.join(modes)}) | {did} |"
     yield ""
     yield from _conclusion(found)
 
 
-def _conclusion(found: Mapping[str, Measured]) -> Iterator[str]:
+def _table(found: Sequence[tuple[Client, Measured]]) -> Iterator[str]:
+    """One short line for each client."""
+    yield "| Client | Version | Sent as deltas | Scripts as promised |"
+    yield "|---|---|---|---|"
+    for client, measured in found:
+        version = measured.versions[client.packages.wanted[0]]
+        plain = (went for mode, went in measured.modes.items() if "+" not in mode)
+        percents = " or ".join(dict.fromkeys(went.percent for went in plain))
+        there = next((went.percent for mode, went in measured.modes.items() if mode.endswith("+openai")), "")
+        percents += f" ({there} at api.openai.com)" if there else ""
+        states = [state for went in measured.modes.values() for state in went.scripts.values()]
+        fine = f"{len(states) - states.count('wrong')} of {len(states)}"
+        yield f"| [{client.title}](#{_anchor(client.title)}) | {version} | {percents} | {fine} |"
+
+
+def _section(client: Client, measured: Measured) -> Iterator[str]:
+    """How one client is set up, and what was measured of it."""
+    yield from (f"### {client.title}", "")
+    for note, lines in itertools.groupby(client.setup, lambda line: line.startswith("(")):
+        said = list(lines)
+        yield from [line[1:-1] for line in said] if note else ("```text", *said, "```")
+        yield ""
+    versions = ", ".join(f"{package} {version}" for package, version in measured.versions.items())
+    yield f"- Measured on {measured.day} with {versions}."
+    told = {_named(mode): went.percent + _reasons(went) for mode, went in measured.modes.items()}
+    shares = "; ".join(f"{', '.join(modes)} {share}" for share, modes in _alike(told).items())
+    yield f"- Continuations sent as deltas: {shares}."
+    for mode, went in measured.modes.items():
+        wrong = [script for script, state in went.scripts.items() if state == "wrong"]
+        if wrong:
+            yield f"- Not as promised in {mode}: {', '.join(wrong)}."
+    yield f"- Limits: {client.limits or 'none known'}."
+
+
+def _conclusion(found: Sequence[tuple[Client, Measured]]) -> Iterator[str]:
     """What the table of cuts says about the default of `after_loss`."""
-    went = [
-        (f"{catalogue.BY_NAME[name].title} ({mode})", each.cut)
-        for name, one in found.items()
-        for mode, each in one.modes.items()
-    ]
+    went = [(f"{client.title} ({mode})", each.cut) for client, one in found for mode, each in one.modes.items()]
     cuts = [(name, cut) for name, cut in went if len(cut) == len(_HOW)]
     for how in ("cut", "failed"):
         fooled = [name for name, cut in cuts if FOOLED in cut[how] and FOOLED not in cut["direct"]]
@@ -66,38 +96,20 @@ def _conclusion(found: Mapping[str, Measured]) -> Iterator[str]:
         yield f'- `after_loss = "{how}"`: {told}; {tricked}.'
 
 
-def _row(name: str, measured: Measured) -> str:
-    client = catalogue.BY_NAME[name]
-    setup = "<br>".join(f"`{line}`" if not line.startswith("(") else line for line in client.setup)
-    versions = ", ".join(f"{package} {version}" for package, version in measured.versions.items())
-    shares = [f"{', '.join(modes)}: {share}" for share, modes in _alike(_shares(measured)).items()]
-    went = [_went(mode, each) for mode, each in measured.modes.items()]
-    total = sum(len(each.scripts) for each in measured.modes.values())
-    fine = sum(state != "wrong" for each in measured.modes.values() for state in each.scripts.values())
-    promised = f"{fine} of {total}" + "".join(f"<br>{each}" for each in went if each)
-    cells = (
-        client.title,
-        f"{versions}, {measured.day}",
-        setup,
-        "<br>".join(shares),
-        promised,
-        client.limits or "none known",
-    )
-    return f"| {' | '.join(cells)} |"
-
-
-def _shares(measured: Measured) -> dict[str, str]:
-    return {mode: went.share + _reasons(went) for mode, went in measured.modes.items()}
+def _named(mode: str) -> str:
+    """A mode for a reader: what follows its `+` is what Openline was told."""
+    way, _, name = mode.partition("+")
+    return f"{way} {_TOLD[name]}" if name else way
 
 
 def _reasons(went: Mode) -> str:
-    told = ", ".join(f"{count} {reason}" for reason, count in sorted(went.reasons.items()))
+    told = ", ".join(f"{count} of {went.continuations} {reason}" for reason, count in sorted(went.reasons.items()))
     return f" ({told})" if told else ""
 
 
-def _went(mode: str, went: Mode) -> str:
-    wrong = [script for script, state in went.scripts.items() if state == "wrong"]
-    return f"not in {mode}: {', '.join(wrong)}" if wrong else ""
+def _anchor(title: str) -> str:
+    """Where a heading is found on its page, by GitHub's rule."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
 def _cut(went: Mode) -> str:

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
+import importlib.metadata
 import os
 import re
 import shutil
+import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,10 +30,21 @@ class InstallError(Exception):
 
 @dataclass(frozen=True)
 class Packages:
-    """What a client consists of. `none`: programs that must be there already, looked up on the PATH."""
+    """What a client consists of. `none`: programs that must be there already, looked up on the PATH.
+
+    `programs`: such programs beside the packages.
+    """
 
     kind: Literal["pip", "npm", "none"]
     names: tuple[str, ...]
+    programs: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> list[str]:
+        """The names alone, without the versions and the extras that are asked for."""
+        if self.kind == "npm":
+            return [re.sub(r"(?<=.)@.*", "", name) for name in self.names]
+        return [re.split(r"[\[<>=~! ]", name)[0].lower() for name in self.names]
 
     @property
     def folder(self) -> str:
@@ -41,13 +54,24 @@ class Packages:
         return f"{self.kind}-{re.sub(r'[^a-z0-9]+', '-', self.names[0].lower()).strip('-')}-{digest}"
 
 
+class _Package(msgspec.Struct):
+    version: str
+
+
+class _Listed(msgspec.Struct):
+    """What `npm ls --json` says."""
+
+    dependencies: dict[str, _Package]
+
+
 @dataclass(frozen=True)
 class Environment:
-    """An installed client: its folder, and the version of each package that was asked for."""
+    """An installed client: its folder, and the version of each package that was asked for. `new`: just installed."""
 
     kind: Literal["pip", "npm", "none"]
     folder: Path
     versions: Mapping[str, str]
+    new: bool
 
     def command(self, driver: str) -> list[str]:
         """The command line that runs a driver: the name of a Python module of drivers/, or of an .mjs file there."""
@@ -63,15 +87,21 @@ def cache() -> Path:
     return Path(os.environ.get("OPENLINE_CLIENTS_CACHE") or platformdirs.user_cache_path("openline-clients"))
 
 
+def bytecode() -> dict[str, str]:
+    """The environment in which Python processes keep their bytecode here, and not in this tree."""
+    return {"PYTHONPYCACHEPREFIX": str(cache() / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+
+
 async def installed(packages: Packages, *, fresh: bool = False) -> Environment:
     """The environment of these packages; made when it is not there, and made anew with `fresh`. InstallError."""
     folder = cache() / packages.folder
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.with_suffix(".lock")):
-        if fresh or not (folder / _DONE).exists():
+    async with _alone(folder.with_suffix(".lock")):
+        if new := fresh or not (folder / _DONE).exists():
             shutil.rmtree(folder)
             folder.mkdir()
-            versions = await {"pip": _pip, "npm": _npm, "none": _there}[packages.kind](packages, folder)
+            beside = await _there(Packages("none", packages.programs), folder)
+            versions = {**await {"pip": _pip, "npm": _npm, "none": _there}[packages.kind](packages, folder), **beside}
             (folder / _DONE).write_bytes(msgspec.json.encode(versions))
         if packages.kind == "npm":  # an import is looked up from the file's own folder upwards
             shutil.copytree(
@@ -84,61 +114,39 @@ async def installed(packages: Packages, *, fresh: bool = False) -> Environment:
         packages.kind,
         folder,
         msgspec.json.decode((folder / _DONE).read_bytes(), type=dict[str, str]),
+        new,
     )
 
 
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One process at a time installs into a folder."""
+@contextlib.asynccontextmanager
+async def _alone(lock: Path) -> AsyncIterator[None]:
+    """One at a time installs into a folder."""
     with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        await asyncio.to_thread(fcntl.flock, held, fcntl.LOCK_EX)
         yield
 
 
 async def _pip(packages: Packages, folder: Path) -> dict[str, str]:
-    await _ran(folder, sys.executable, "-m", "venv", str(folder))
-    python = str(folder / "bin" / "python")
-    await _ran(
-        folder,
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        *packages.names,
-    )
-    listed = await _ran(
-        folder,
-        python,
-        "-m",
-        "pip",
-        "list",
-        "--format=json",
-        "--disable-pip-version-check",
-    )
-    found = {
-        entry["name"].lower(): entry["version"] for entry in msgspec.json.decode(listed, type=list[dict[str, str]])
-    }
-    wanted = [re.split(r"[\[<>=~! ]", name)[0].lower() for name in packages.names]
-    return {name: found[name] for name in dict.fromkeys([*wanted, "openai"]) if name in found}
+    """A virtual environment, filled by this interpreter's pip; bytecode is written when it is first needed."""
+    await _ran(folder, sys.executable, "-m", "venv", "--without-pip", str(folder))
+    pip = (sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "--disable-pip-version-check")
+    await _ran(folder, *pip, "install", "--quiet", "--no-compile", *packages.names)
+    found = _distributions(folder)
+    return {name: found[name] for name in dict.fromkeys([*packages.wanted, "openai"]) if name in found}
+
+
+def _distributions(folder: Path) -> dict[str, str]:
+    """The version of each package of a virtual environment."""
+    (place,) = folder.glob("lib/python*/site-packages")
+    return {each.name.lower(): each.version for each in importlib.metadata.distributions(path=[str(place)])}
 
 
 async def _npm(packages: Packages, folder: Path) -> dict[str, str]:
-    await _ran(
-        folder,
-        "npm",
-        "install",
-        "--silent",
-        "--no-audit",
-        "--no-fund",
-        "--prefix",
-        str(folder),
-        *packages.names,
-    )
+    quiet = ("--loglevel=error", "--no-audit", "--no-fund", "--no-progress")
+    await _ran(folder, "npm", "install", *quiet, "--prefix", str(folder), *packages.names)
     listed = await _ran(folder, "npm", "ls", "--json", "--depth=0", "--prefix", str(folder))
-    found = msgspec.json.decode(listed, type=dict[str, object])["dependencies"]
-    return {name: str(entry["version"]) for name, entry in found.items()} if isinstance(found, dict) else {}
+    found = msgspec.json.decode(listed, type=_Listed).dependencies
+    return {name: found[name].version for name in sorted(packages.wanted)}
 
 
 async def _there(packages: Packages, folder: Path) -> dict[str, str]:
@@ -156,8 +164,10 @@ async def _ran(folder: Path, *command: str) -> bytes:
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(), _INSTALL_SECONDS)
@@ -165,7 +175,7 @@ async def _ran(folder: Path, *command: str) -> bytes:
         raise InstallError(f"{' '.join(command)}: not done after {_INSTALL_SECONDS:g} s") from None
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # npm's own scripts, too
             await process.wait()
     if process.returncode:
         raise InstallError(f"{' '.join(command)}: exit status {process.returncode}\n{err.decode()[-2000:]}")

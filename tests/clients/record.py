@@ -33,9 +33,12 @@ class Mode(msgspec.Struct):
     @property
     def share(self) -> str:
         """The continuations that were sent as deltas, for a reader."""
-        if not self.continuations:
-            return "not run"
-        return f"{100 * self.deltas / self.continuations:.0f} % of {self.continuations}"
+        return f"{self.percent} of {self.continuations}" if self.continuations else "not run"
+
+    @property
+    def percent(self) -> str:
+        """The same, rounded down: 100 % is all of them."""
+        return f"{100 * self.deltas // self.continuations} %" if self.continuations else "none"
 
 
 class Measured(msgspec.Struct):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.clients.calls import Call
-from tests.clients.catalogue import Client
+from tests.clients.client import Client
 from tests.clients.driver import Driver, DriverError, Reply, driver
-from tests.clients.environment import Environment
+from tests.clients.environment import Environment, bytecode
 from tests.clients.scripts import Break, Drop, Kill, Mend, Restart, Say, Script
 from tests.clients.stage import Entry, Stage, stage
 
@@ -76,8 +76,12 @@ async def _play(
     proxied: bool,
 ) -> Side:
     with tempfile.TemporaryDirectory(prefix="openline-client-") as folder:
-        async with stage(proxied=proxied, simulate=script.simulate, environ=script.environ) as scene:
-            task = {"base_url": scene.base, "key": KEY, "mode": mode, "folder": folder}
+        async with stage(
+            proxied=proxied,
+            simulate=(*script.simulate, *client.simulate, *(() if proxied else client.direct)),
+            environ={**script.environ, **client.openline(mode)},
+        ) as scene:
+            task = {"base_url": scene.base, "key": KEY, "mode": mode.partition("+")[0], "folder": folder}
             async with _Play(scene, environment.command(client.driver), task, client).running() as play:
                 for step in script.steps:
                     await play.step(step)
@@ -147,7 +151,7 @@ class _Play:
 
     async def _start(self) -> None:
         environ = {self._client.variable: self._task["base_url"], "OPENAI_API_KEY": self._task["key"]}
-        started = driver(self._command, self._task, {**environ, **self._client.environ})
+        started = driver(self._command, self._task, {**bytecode(), **environ, **self._client.environ})
         self._driver = await self._opened.enter_async_context(started)
 
     def _note(self, replies: list[Reply]) -> None:

@@ -55,8 +55,9 @@ class Script:
     """`healthy`: nothing goes wrong, so the client has no reason to make another request than over plain HTTP.
 
     `counts`: its continuations count for the share of deltas. `struck`: which prompt a fault falls on, from 0.
-    `brief`: every mode goes through it. `reports`: what the client does about the fault is a finding, not a promise.
-    `simulate` are flags of the simulator, `environ` settings of the proxy.
+    `brief`: every mode goes through it. `skim`: CI puts most clients through it; `glimpse`: every one.
+    `reports`: what the client does about the fault is a finding, not a promise. `simulate` are flags of the simulator,
+    `environ` settings of the proxy.
     """
 
     name: str
@@ -65,6 +66,8 @@ class Script:
     healthy: bool = True
     counts: bool = False
     brief: bool = False
+    skim: bool = False
+    glimpse: bool = False
     struck: int | None = None
     reports: bool = False
     simulate: tuple[str, ...] = ()
@@ -99,6 +102,7 @@ SCRIPTS: tuple[Script, ...] = (
         (Say((f"Look it all up. {LOOP}",)),),
         counts=True,
         brief=True,
+        skim=True,
     ),
     Script(
         "chat",
@@ -106,6 +110,8 @@ SCRIPTS: tuple[Script, ...] = (
         (_FIRST, _LATER, _LAST),
         counts=True,
         brief=True,
+        skim=True,
+        glimpse=True,
     ),
     Script(
         "resume",
@@ -119,7 +125,7 @@ SCRIPTS: tuple[Script, ...] = (
         tuple(Say(tuple(f"I am agent {n}; {word}. {BRIEF}" for n in range(MANY))) for word in ("begin", "go on")),
         counts=True,
     ),
-    Script("lost", "the sockets lost between turns", (_FIRST, Drop(), _LATER, _LAST)),
+    Script("lost", "the sockets lost between turns", (_FIRST, Drop(), _LATER, _LAST), skim=True),
     Script(
         "plain",
         "an upstream without WebSocket mode",
@@ -148,6 +154,7 @@ SCRIPTS: tuple[Script, ...] = (
         healthy=False,
         struck=1,
         brief=True,
+        skim=True,
     ),
     Script(
         "cut-failed",

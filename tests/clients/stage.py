@@ -12,6 +12,7 @@ import msgspec
 
 from tests.cli.process import Command, started
 from tests.clients.calls import Call, calls
+from tests.clients.environment import bytecode
 from tests.clients.tap import Tap
 
 _SECONDS = 30.0
@@ -92,12 +93,12 @@ class Stage:
 async def stage(*, proxied: bool, simulate: Sequence[str], environ: Mapping[str, str]) -> AsyncIterator[Stage]:
     """Start the processes; `simulate` are flags of the simulator, `environ` settings of the proxy."""
     async with AsyncExitStack() as opened:
-        simulator = await opened.enter_async_context(started("simulate", "--port", "0", *simulate))
+        simulator = await opened.enter_async_context(started("simulate", "--port", "0", *simulate, environ=bytecode()))
         api = base = (await simulator.line()).removeprefix("export OPENAI_BASE_URL=")
         proxy = None
         if proxied:
             arguments = ("run", "--port", "0", "--upstream", api)
-            proxy = await opened.enter_async_context(started(*arguments, environ=dict(environ)))
+            proxy = await opened.enter_async_context(started(*arguments, environ={**bytecode(), **environ}))
             base = await proxy.base()
         session = await opened.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS), trust_env=False)

@@ -4,9 +4,8 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from proxy.tasks import Tasks
+from tests.relay import Relay
 
 
 @dataclass
@@ -22,46 +21,28 @@ class Line:
         return max(place for begins, place in self.pieces if begins <= offset)
 
 
-class Tap:
-    """Listens on a loopback port of its own and relays to `base`."""
+class Tap(Relay):
+    """A relay that keeps every byte."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.lines: list[Line] = []
         self._clock = itertools.count()
-        self._tasks = Tasks()
-        self._server: asyncio.Server | None = None
-        self._target = ("", 0)
-        self._writers: list[asyncio.StreamWriter] = []
 
-    async def start(self, base: str) -> str:
-        """Listen in front of `base`; gives the base URL to use instead."""
-        parts = urlsplit(base)
-        self._target = (parts.hostname or "", parts.port or 0)
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}{parts.path}"
-
-    async def close(self) -> None:
-        """Stop listening and end every connection."""
-        if self._server:
-            self._server.close()
-        await self._tasks.close()
-        for writer in self._writers:
-            writer.close()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
-        except OSError:
-            writer.transport.abort()
-            return
+    def _carry(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        far_reader: asyncio.StreamReader,
+        far_writer: asyncio.StreamWriter,
+    ) -> None:
         line = Line()
         self.lines.append(line)
-        self._writers += [writer, far_writer]
         self._tasks.start(self._up(reader, far_writer, line), "tap up")
-        self._tasks.start(_carry(far_reader, writer, line.down), "tap down")
+        self._tasks.start(_carried(far_reader, writer, line.down), "tap down")
 
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line) -> None:
-        await _carry(
+        await _carried(
             reader,
             writer,
             line.up,
@@ -69,7 +50,7 @@ class Tap:
         )
 
 
-async def _carry(
+async def _carried(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     kept: bytearray,

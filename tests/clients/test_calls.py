@@ -1,5 +1,7 @@
 """Calls: what a client asked, in the order in which it asked, and how it was answered."""
 
+import zlib
+
 import msgspec
 
 from tests.clients.calls import calls, spelled
@@ -79,6 +81,15 @@ def test_an_answer_that_did_not_come_to_its_end_is_cut() -> None:
     assert [call.status for call in calls([line])] == [200, 200, 200, 200, None]
 
 
+def test_a_compressed_body_is_read_as_what_it_holds() -> None:
+    """Some clients compress: the same request in another wrapping is the same request."""
+    body = zlib.compress(msgspec.json.encode({"input": [_CALL]}))
+    head = b"POST /v1/responses HTTP/1.1\r\nContent-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(body)
+    (call,) = calls([_line([head + body], [], [0])])
+    assert call.continues
+    assert spelled(call) == spelled(calls([_line([_request([_CALL])], [], [0])])[0])
+
+
 def test_only_what_is_new_in_each_run_is_taken_out() -> None:
     """Two requests that differ in response ids and ports alone are spelled alike; in text they are not."""
     texts = (
@@ -89,3 +100,14 @@ def test_only_what_is_new_in_each_run_is_taken_out() -> None:
     line = _line([_request(text) for text in texts], [], [0, 1, 2])
     first, second, third = (spelled(call) for call in calls([line]))
     assert first == second != third
+
+
+def test_a_client_that_hangs_up_after_the_last_event_has_the_whole_answer() -> None:
+    """Codex ends as soon as `response.completed` has come, at times before the end of the body."""
+    stream = b'event: response.completed\ndata: {"type":"response.completed"}\n\n'
+    line = _line(
+        [_request("x")] * 2,
+        [_answer("full", stream, "text/event-stream"), _answer("full", stream + b"ab", "text/event-stream")[:-2]],
+        [0, 1],
+    )
+    assert [call.cut for call in calls([line])] == [False, False]

@@ -27,4 +27,4 @@ def test_every_client_has_its_driver() -> None:
     for client in CLIENTS.values():
         file = client.driver if client.driver.endswith(".mjs") else f"{client.driver}.py"
         assert (DRIVERS / file).is_file(), client.name
-        assert set(client.quick) <= set(client.modes), client.name
+        assert {*client.quick, *client.skim, *client.brief, *client.whole_in} <= set(client.modes), client.name

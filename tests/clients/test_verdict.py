@@ -70,6 +70,15 @@ def test_another_request_is_wrong() -> None:
     assert wrong.startswith("turn 1: requests differ")
 
 
+def test_how_often_a_browser_asks_first_is_its_own_affair() -> None:
+    """Of conversations that begin at once more or fewer preflights may come; of one alone, no more and no fewer."""
+    question = Call("OPTIONS", "/v1/responses", "", 204)
+    sides = [[_turn(Reply("a"), *asked, _call(_FIRST))] for asked in ((question,), (question, question))]
+    assert judge(_pair("eight", *sides)).wrong == ("0 of 0 continuations were deltas (no reason given)",)
+    (wrong,) = judge(_pair("plain", *sides)).wrong
+    assert wrong == "turn 1: 2 requests directly, 3 through the proxy"
+
+
 def test_another_context_is_wrong() -> None:
     """The model is given what each of the client's own requests spells out."""
     (wrong,) = judge(_pair("plain", _going(), _going(), given=False)).wrong
@@ -107,3 +116,41 @@ def test_a_fault_that_only_the_proxy_shows_is_wrong() -> None:
     direct = [*_going(), _turn(Reply("a"), _call(status=429), _call())]
     proxied = [*_going(), _turn(_ERROR, _call(status=429))]
     assert len(judge(_pair("limited", direct, proxied)).wrong) == 2
+
+
+def test_with_relaxed_matching_answers_may_differ_and_errors_may_not() -> None:
+    """The model is given more than the client sent: its share is measured, and whether it is answered at all."""
+    other = [_turn(Reply("b"), _call(_FIRST, "full")), _turn(Reply("c"), _call())]
+    pair = replace(_pair("loop", _going(""), other, given=False), mode="sync+relaxed")
+    assert (judge(pair).wrong, judge(pair).deltas, judge(pair).continuations) == ((), 1, 1)
+    failed = replace(_pair("loop", _going(""), [_turn(_ERROR)]), mode="sync+relaxed")
+    assert judge(failed).wrong[0].startswith("turn 1, through the proxy: raised APIConnectionError")
+
+
+def test_a_client_may_be_whole_under_a_setting() -> None:
+    """What falls short by itself is held to the promised share in the modes that are said to reach it."""
+    client = replace(CLIENTS[0], whole=False, whole_in=frozenset({"sync+openai"}))
+    pair = replace(_pair("loop", _going("", ""), _going("delta", "full")), client=client)
+    assert judge(pair).wrong == ()
+    assert judge(replace(pair, mode="sync+openai")).wrong == ("1 of 2 continuations were deltas (1 full: x)",)
+
+
+def test_a_mode_with_a_setting_goes_through_the_scripts_that_count() -> None:
+    """`MODE+NAME` runs Openline with the settings of that name, for the share of deltas alone."""
+    client = replace(CLIENTS[0], settings={"OPENLINE_LANES": "x"})
+    assert client.openline("sync") == {"OPENLINE_LANES": "x"}
+    assert client.openline("sync+relaxed") == {"OPENLINE_LANES": "x", "OPENLINE_MATCH": "relaxed"}
+    assert all(script.counts for script in client.scripts("sync+relaxed"))
+    assert {script.name for script in client.scripts("sync")} > {
+        script.name for script in client.scripts("sync+openai")
+    }
+
+
+def test_after_a_reported_fault_only_other_errors_are_wrong() -> None:
+    """What a client keeps of half an answer is its own affair; that it goes on as well as over plain HTTP is not."""
+    later = [_call(_LATER)]
+    direct = [*_going(), _turn(_ERROR, _call(status=None, cut=True)), _turn(Reply("b"), *later)]
+    failed = _turn(Reply(error="RuntimeError"), _call(cut=True))
+    assert judge(_pair("cut-failed", direct, [*_going(), failed, _turn(Reply("c"), _call(_FIRST))])).wrong == ()
+    (wrong,) = judge(_pair("cut-failed", direct, [*_going(), failed, _turn(_ERROR, *later)])).wrong
+    assert wrong == "turn 3: ['answered'] directly, ['APIConnectionError None'] through the proxy"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from proxy.simulator import render_request
 from tests.clients.calls import plain, spelled
+from tests.clients.client import RELAXED
 from tests.clients.run import Pair, Turn
 
 LEAST_SHARE = 0.99
@@ -31,6 +32,9 @@ class Verdict:
 
 def judge(pair: Pair) -> Verdict:
     """Compare both sides."""
+    if pair.mode.endswith(f"+{RELAXED}"):  # the model is given more than the client sent: answers differ, and may
+        counted = _counted(pair)
+        return replace(counted, wrong=(*_unanswered(pair), *counted.wrong))
     wrong = [*_unanswered(pair), *_contexts(pair)]
     healed = apart = False
     for number, (direct, proxied) in enumerate(zip(pair.direct.turns, pair.proxied.turns, strict=True)):
@@ -39,9 +43,11 @@ def judge(pair: Pair) -> Verdict:
             healed = True
             apart = not _answered(direct)
         elif struck and pair.script.reports:
-            apart = _texts(direct) != _texts(proxied)
+            apart = True  # what a client keeps of half an answer depends on how it ended
         elif not apart:  # else the client's histories differ from here on, and so must the rest
             wrong += _differing(pair, number, direct, proxied, struck=struck)
+        elif not _answered(proxied) and _errors(direct) != _errors(proxied):
+            wrong.append(f"turn {number + 1}: {_errors(direct)} directly, {_errors(proxied)} through the proxy")
     verdict = _counted(pair)
     if pair.script.struck is not None:
         did = [done(side.turns[pair.script.struck]) for side in (pair.direct, pair.proxied)]
@@ -57,7 +63,8 @@ def _counted(pair: Pair) -> Verdict:
     reasons = Counter(f"{call.route}: {call.reason}" for call in going if call.route != "delta")
     deltas = sum(call.route == "delta" for call in going)
     wrong: tuple[str, ...] = ()
-    if pair.client.whole and (not going or deltas < LEAST_SHARE * len(going)):
+    whole = pair.client.whole or pair.mode in pair.client.whole_in
+    if whole and (not going or deltas < LEAST_SHARE * len(going)):
         wrong = (f"{deltas} of {len(going)} continuations were deltas ({_listed(reasons)})",)
     return Verdict(wrong, deltas=deltas, continuations=len(going), reasons=reasons)
 
@@ -82,8 +89,8 @@ def _half(turn: Turn) -> bool:
     return bool(turn.calls) and turn.calls[-1].cut
 
 
-def _texts(turn: Turn) -> list[str | None]:
-    return [reply.text for reply in turn.replies]
+def _errors(turn: Turn) -> list[str]:
+    return [f"{reply.error} {reply.status}" if reply.error else "answered" for reply in turn.replies]
 
 
 def _unanswered(pair: Pair) -> Iterator[str]:
@@ -118,8 +125,11 @@ def _differing(pair: Pair, number: int, direct: Turn, proxied: Turn, *, struck: 
         second = (plain(there.text or "", own), there.error, there.status)
         if first != second:
             yield f"turn {number + 1}: directly it {here}; through the proxy it {there}"
-    asked, also = ([spelled(call, own) for call in turn.calls] for turn in (direct, proxied))
-    if pair.script.conversations > 1 or struck:
+    at_once = pair.script.conversations > 1
+    asked, also = (
+        [spelled(call, own) for call in turn.calls if not (at_once and call.preflight)] for turn in (direct, proxied)
+    )
+    if at_once or struck:
         asked, also = sorted(asked), sorted(also)
     if asked != also:
         yield f"turn {number + 1}: {_difference(asked, also)}"

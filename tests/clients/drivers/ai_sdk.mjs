@@ -18,7 +18,7 @@ serve((task, history) => {
   async function ask() {
     if (!task.mode.endsWith("stream")) return generateText({ ...settings, messages });
     const result = streamText({ ...settings, messages, onError: () => {} });
-    for await (const part of result.stream) {
+    for await (const part of result.stream ?? result.fullStream) { // its name before 7
       if (part.type === "error") throw part.error; // the SDK itself throws nothing here
     }
     return result;
@@ -27,7 +27,7 @@ serve((task, history) => {
   async function say(prompt) {
     messages.push({ role: "user", content: prompt });
     const result = await ask();
-    messages.push(...(await result.responseMessages));
+    messages.push(...((await result.responseMessages) ?? (await result.response).messages)); // the latter before 7
     return result.text;
   }
 

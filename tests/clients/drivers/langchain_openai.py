@@ -1,14 +1,15 @@
-"""langchain-openai under LangChain's `create_agent`; the history is a list of its messages."""
+"""langchain-openai under LangChain's agent, in LangChain 0 LangGraph's; the history is a list of its messages."""
 
 import importlib
+import importlib.metadata
 from typing import cast
 
 from tests.clients.drivers.protocol import INSTRUCTIONS, MODEL, Task, lookup, serve
 
 # By name: the development environment has no such packages.
 chat = importlib.import_module("langchain_openai")
-agents = importlib.import_module("langchain.agents")
 messages = importlib.import_module("langchain_core.messages")
+_BEFORE_1 = importlib.metadata.version("langchain-openai").startswith("0.")
 
 
 class _Conversation:
@@ -24,14 +25,20 @@ class _Conversation:
             streaming=task.mode != "invoke",
             **version,
         )
-        self._agent = agents.create_agent(model, tools=[lookup], system_prompt=INSTRUCTIONS)
+        if _BEFORE_1:
+            prebuilt = importlib.import_module("langgraph.prebuilt")
+            self._agent = prebuilt.create_react_agent(model, tools=[lookup], prompt=INSTRUCTIONS)
+        else:
+            agents = importlib.import_module("langchain.agents")
+            self._agent = agents.create_agent(model, tools=[lookup], system_prompt=INSTRUCTIONS)
         self._messages = messages.messages_from_dict(history or [])
 
     async def say(self, prompt: str) -> str:
         """One run of the agent."""
         asked = [*self._messages, messages.HumanMessage(prompt)]
         self._messages = (await self._agent.ainvoke({"messages": asked}))["messages"]
-        return cast("str", self._messages[-1].text)
+        text = self._messages[-1].text
+        return cast("str", text() if _BEFORE_1 else text)
 
     def history(self) -> object:
         """The messages in LangChain's own JSON."""

@@ -1,21 +1,18 @@
-"""LiteLLM's SDK: `litellm.aresponses`; the agent loop is this file's."""
+"""LiteLLM's SDK: `litellm.aresponses`; the agent loop is its user's."""
 
 import importlib
-import json
 from typing import Protocol, cast
 
-from tests.clients.drivers.protocol import INSTRUCTIONS, MODEL, PARAMETERS, TOOL, TOOL_SAYS, Task, lookup, serve
+from tests.clients.drivers.protocol import MODEL, SETTINGS, Item, Loop, serve
 
 # By name: the development environment has no such package.
 litellm = importlib.import_module("litellm")
 
-_TOOL = {"type": "function", "name": TOOL, "description": TOOL_SAYS, "parameters": PARAMETERS, "strict": True}
 
-
-class _Item(Protocol):
+class _Said(Protocol):
     """An item of the answer, a pydantic model."""
 
-    def model_dump(self, *, exclude_none: bool) -> dict[str, object]:
+    def model_dump(self, *, exclude_none: bool) -> Item:
         """Its fields."""
         ...
 
@@ -23,44 +20,19 @@ class _Item(Protocol):
 class _Response(Protocol):
     """What LiteLLM answers with."""
 
-    output: list[_Item]
+    output: list[_Said]
 
 
-class _Conversation:
+class _Conversation(Loop):
     """`mode`: create or stream."""
 
-    def __init__(self, task: Task, history: object) -> None:
-        self._task = task
-        self._items = cast("list[object]", history or [])
+    async def ask(self, items: list[Item]) -> list[Item]:
+        """One call of the SDK."""
+        response = await self._response({"model": f"openai/{MODEL}", **SETTINGS, "input": items})
+        return [item.model_dump(exclude_none=True) for item in response.output]
 
-    async def say(self, prompt: str) -> str:
-        """The agent's loop: until the model calls no tool."""
-        self._items.append({"role": "user", "content": prompt})
-        while True:
-            output = [item.model_dump(exclude_none=True) for item in (await self._ask()).output]
-            self._items += output
-            calls = [item for item in output if item["type"] == "function_call"]
-            if not calls:
-                parts = [part for item in output for part in cast("list[dict[str, object]]", item.get("content", []))]
-                return "".join(str(part["text"]) for part in parts)
-            for call in calls:
-                said = lookup(**json.loads(str(call["arguments"])))
-                self._items.append({"type": "function_call_output", "call_id": call["call_id"], "output": said})
-
-    def history(self) -> object:
-        """The items, which are JSON already."""
-        return self._items
-
-    async def _ask(self) -> "_Response":
-        request = {
-            "model": f"openai/{MODEL}",
-            "instructions": INSTRUCTIONS,
-            "input": self._items,
-            "tools": [_TOOL],
-            "store": False,
-            "include": ["reasoning.encrypted_content"],
-        }
-        if self._task.mode == "create":
+    async def _response(self, request: dict[str, object]) -> _Response:
+        if self.task.mode == "create":
             return cast("_Response", await litellm.aresponses(**request))
         final = None
         async for event in await litellm.aresponses(**request, stream=True):

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
+import { WORK } from "./program.mjs";
 import { MODEL, serve } from "./protocol.mjs";
 
 const PROGRAM = fileURLToPath(new URL("../node_modules/.bin/opencode", import.meta.url));
@@ -25,18 +26,17 @@ const config = (task) => ({
   formatter: false,
   provider: { openai: { options: { baseURL: task.base_url } } },
   mcp: { reader: { type: "local", command: [process.execPath, READER] } },
-  // One tool: which of several the simulator's model takes differs from run to run, as opencode names each run anew.
   tools: { "*": false, "reader_*": true },
 });
 
 let listening; // one server for all conversations
 
 async function server(task) {
-  const work = join(task.folder, "work");
-  mkdirSync(work, { recursive: true });
-  writeFileSync(join(work, "opencode.json"), JSON.stringify(config(task)));
-  const env = { ...process.env, PWD: work };
-  const program = spawn(PROGRAM, ["serve", "--port", "0"], { cwd: work, env, stdio: ["ignore", "pipe", "inherit"] });
+  const folder = join(task.folder, ".config", "opencode");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "opencode.json"), JSON.stringify(config(task)));
+  const env = { ...process.env, PWD: WORK };
+  const program = spawn(PROGRAM, ["serve", "--port", "0"], { cwd: WORK, env, stdio: ["ignore", "pipe", "inherit"] });
   process.on("exit", () => program.kill());
   for await (const line of createInterface({ input: program.stdout })) {
     const url = /listening on (http:\S+)/.exec(line);

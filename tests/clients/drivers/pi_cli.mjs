@@ -12,9 +12,7 @@ const ALWAYS = ["--mode", "json", "--offline", "--provider", "openai", "--model"
 class PiError extends Error {}
 
 serve((task, history) => {
-  const work = join(task.folder, "work");
   const agent = join(task.folder, ".pi", "agent");
-  mkdirSync(work, { recursive: true });
   mkdirSync(agent, { recursive: true });
   writeFileSync(join(agent, "models.json"), JSON.stringify({ providers: { openai: { baseUrl: task.base_url } } }));
   let session = history;
@@ -22,7 +20,7 @@ serve((task, history) => {
   async function say(prompt) {
     const words = [...ALWAYS, "--no-builtin-tools", "--extension", EXTENSION, ...(session ? ["--session", session] : [])];
     let last = null;
-    const status = await run("pi", [...words, prompt], work, (event) => {
+    const status = await run("pi", [...words, prompt], (event) => {
       if (event.type === "session") session = event.id;
       if (event.type === "message_end" && event.message.role === "assistant") last = event.message;
     });

@@ -14,6 +14,15 @@ export const PARAMETERS = {
   additionalProperties: false,
 };
 
+// A request's fields but for its input.
+export const SETTINGS = {
+  model: MODEL,
+  instructions: INSTRUCTIONS,
+  tools: [{ type: "function", name: TOOL, description: TOOL_SAYS, parameters: PARAMETERS, strict: true }],
+  store: false,
+  include: ["reasoning.encrypted_content"],
+};
+
 export const lookup = ({ key, n }) => `result of ${key} ${n}`;
 
 // `start(task, history)` begins a conversation, anew (null) or from what `history()` of one gave:
@@ -31,6 +40,30 @@ export async function serve(start) {
     writeSync(1, `=> ${JSON.stringify(said.map(reply))}\n`);
   }
   process.exit(0);
+}
+
+// A conversation for clients that leave the agent's loop to their caller: `ask(items)` gives the items that the model said.
+export function conversation(ask, history) {
+  const items = history ?? [];
+
+  async function say(prompt) {
+    items.push({ role: "user", content: prompt });
+    for (;;) {
+      const output = await ask(items);
+      items.push(...output);
+      const calls = output.filter((item) => item.type === "function_call");
+      if (!calls.length) {
+        const parts = output.filter((item) => item.type === "message").flatMap((item) => item.content);
+        return parts.map((part) => part.text).join("");
+      }
+      for (const call of calls) {
+        const result = lookup(JSON.parse(call.arguments));
+        items.push({ type: "function_call_output", call_id: call.call_id, output: result });
+      }
+    }
+  }
+
+  return { say, history: () => items };
 }
 
 // The text, or the error as the client raised it.

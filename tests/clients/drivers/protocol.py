@@ -7,10 +7,11 @@ import asyncio
 import json
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias, cast
 
 MODEL = "gpt-5.4"
 INSTRUCTIONS = "Look things up."
@@ -22,6 +23,14 @@ PARAMETERS: dict[str, object] = {
     "required": ["key", "n"],
     "additionalProperties": False,
 }
+SETTINGS: dict[str, object] = {
+    "instructions": INSTRUCTIONS,
+    "tools": [{"type": "function", "name": TOOL, "description": TOOL_SAYS, "parameters": PARAMETERS, "strict": True}],
+    "store": False,
+    "include": ["reasoning.encrypted_content"],
+}
+"""A request's fields but for its model and its input."""
+Item: TypeAlias = dict[str, object]
 
 
 def lookup(key: str, n: int) -> str:
@@ -49,6 +58,36 @@ class Conversation(Protocol):
     def history(self) -> object:
         """What has been said so far, as JSON: another process goes on from there."""
         ...
+
+
+class Loop(ABC):
+    """A conversation for clients that leave the agent's loop to their caller: until the model calls no tool."""
+
+    def __init__(self, task: Task, history: object) -> None:
+        self.task = task
+        self._items = cast("list[Item]", history or [])
+
+    @abstractmethod
+    async def ask(self, items: list[Item]) -> list[Item]:
+        """What the model says to these items. What it raises leaves the history as the last answer left it."""
+
+    async def say(self, prompt: str) -> str:
+        """One prompt, and all rounds of tools."""
+        self._items.append({"role": "user", "content": prompt})
+        while True:
+            output = await self.ask(self._items)
+            self._items += output
+            calls = [item for item in output if item["type"] == "function_call"]
+            if not calls:
+                messages = [item for item in output if item["type"] == "message"]
+                return "".join(str(part["text"]) for item in messages for part in cast("list[Item]", item["content"]))
+            for call in calls:
+                said = lookup(**json.loads(str(call["arguments"])))
+                self._items.append({"type": "function_call_output", "call_id": call["call_id"], "output": said})
+
+    def history(self) -> object:
+        """The items, which are JSON already."""
+        return self._items
 
 
 def serve(start: Callable[[Task, object], Conversation]) -> None:
