@@ -90,8 +90,9 @@ class Turns:
         """Send the create, wait for the first event, relay to the end. Raises TurnFault."""
         lease = turn.lease = turn.lease or await self._pool.lease(turn.key, turn.patience)
         frame, probe = self._frames(turn, lease)
-        # Once it may have run twice, a lost line is the caller's to hear of: there is no plain HTTP to get to sooner.
-        pong_seconds = math.inf if turn.reran else turn.patience.with_kept
+        # What must not run again is lost with its line: there is no plain HTTP to get to sooner.
+        once = turn.reran or turn.request.acts or self._settings.replay == "unsent"
+        pong_seconds = math.inf if once else turn.patience.with_kept
         await lease.send(frame, probe, turn.continued, pong_seconds)
         turn.outcome.sent_bytes += len(frame)
         await self._probed(turn, lease)

@@ -71,7 +71,7 @@ class Breaker:
         return self._fail(self._seconds, trips=self.failures + 1 >= self._most)
 
     def mute(self, began: float) -> bool:
-        """A line that was begun at `began` took a create, and said nothing for as long as a turn waits.
+        """A line took a create at `began`, and said nothing for as long as a turn waits.
 
         It is enough to open the breaker, for as long as it took: each more would cost a caller as much. Returns as
         `failed` does.

@@ -59,7 +59,7 @@ class Connection:
         self._limits = settings.pool
         self._upload_seconds = settings.timeouts.first_event_seconds
         self._socket = socket
-        self._delivery = Delivery(socket)
+        self._delivery = Delivery(socket, settings.pool.pong_seconds)
         self._tasks = tasks
         self._owner = owner
         self._reason = Whole.CONNECTION_LOST
@@ -122,11 +122,11 @@ class Connection:
             raise TurnFault(Fault.LINE_LOST, str(lease.fault or "the line is closing"))
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
+        create = self._delivery.begin(pong_seconds, alone=self.lanes.in_flight == 1)
         pong_seconds = min(pong_seconds, self._limits.pong_seconds)
         doubtful = self._silence.doubtful(self._limits.doubtful_after_seconds)
         lease.begin()
         self.asked |= probe is not None
-        create = self._delivery.begin(pong_seconds if self.lanes.in_flight == 1 else None)
         try:
             async with asyncio.timeout(self._upload_seconds):
                 if doubtful:

@@ -1,6 +1,8 @@
 """Delivery: whether what was sent arrives. The kernel calls a line lost where nothing of it does, for some seconds."""
 
 import asyncio
+import contextlib
+import math
 import socket
 import sys
 
@@ -23,20 +25,24 @@ _TOO_BIG = 1009
 class Delivery:
     """One socket's. A slow way is no loss, as long as some bytes arrive."""
 
-    def __init__(self, line: Socket, platform: str = sys.platform) -> None:
+    def __init__(self, line: Socket, hurry_seconds: float, platform: str = sys.platform) -> None:
         self.seconds = 0.0
         """How long what was sent may stay unacknowledged."""
         self._line = line
+        self._hurry_seconds = hurry_seconds
         self._option, self._units = _MACOS if platform == "darwin" else _LINUX
         self._begun = 0
         self._timer: asyncio.TimerHandle | None = None
         self._limit(_PATIENT)
 
-    def begin(self, seconds: float | None) -> int:
-        """A create is about to be written, which must begin to arrive within `seconds`. Returns its number."""
+    def begin(self, seconds: float, *, alone: bool) -> int:
+        """A create is about to be written, which can go another way for `seconds`. Returns its number.
+
+        It is to begin to arrive within that time, and soon: unless it can go no other way, or others share the line.
+        """
         self._begun += 1
-        if seconds is not None:
-            self._limit(seconds)
+        if alone and math.isfinite(seconds):
+            self._limit(min(seconds, self._hurry_seconds))
         return self._begun
 
     def written(self) -> None:
@@ -73,4 +79,6 @@ class Delivery:
         # A closed transport's descriptor may be another socket's by now.
         if self._option is not None and not transport.is_closing():
             kernel: socket.socket = transport.get_extra_info("socket")
-            kernel.setsockopt(socket.IPPROTO_TCP, self._option, max(1, round(seconds * self._units)))
+            # OSError: the host has hung up and the loop has not seen it yet (macOS), or the system knows no such limit.
+            with contextlib.suppress(OSError):
+                kernel.setsockopt(socket.IPPROTO_TCP, self._option, max(1, round(seconds * self._units)))

@@ -106,12 +106,13 @@ class Dialler:
             open_timeout=None,
             close_timeout=1,
             logger=_QUIET,
-            # Pings (every 20 s) keep middleboxes awake, and push the last frame out of the library's parser; whether a line is alive is judged by what is heard on it, as pongs are
-            # not seen while a slow caller holds the reader.
+            # Pings (every 20 s) keep middleboxes awake, and push the last frame out of the library's parser; whether a
+            # line is alive is judged by what is heard on it: no pong is seen while a slow caller holds the reader.
             ping_timeout=None,
             max_size=_LARGEST_EVENT,
-            # A write is over once the kernel has all of it: what was cut short cannot have run.
-            write_limit=(0, 0),
+            # A write is over once the kernel has all of it: what was cut short cannot have run. Not (0, 0): over TLS
+            # Python would pause, every other time, with nothing left to be sent.
+            write_limit=(1, 0),
             ssl=self.way.tls if secure else None,
             # Never the library's own look into the environment, which has other rules than plain HTTP's.
             proxy=forward.with_credential if forward else None,

@@ -60,6 +60,7 @@ class PlainHttp:
         self._to_proxy = way.forward.headers if way.forward else {}
         timeouts = settings.timeouts
         self._silence_seconds = timeouts.silence_seconds
+        self._connecting = settings.pool.wait_seconds + timeouts.dial_seconds
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=settings.pool.http_connections, ssl=way.tls or True, keepalive_timeout=30
@@ -70,7 +71,7 @@ class PlainHttp:
             timeout=aiohttp.ClientTimeout(
                 total=None,
                 # The wait for a connection that others have, and then for a new one.
-                connect=settings.pool.wait_seconds + timeouts.dial_seconds,
+                connect=self._connecting,
                 sock_connect=timeouts.dial_seconds,
                 sock_read=timeouts.silence_seconds,
             ),
@@ -95,7 +96,7 @@ class PlainHttp:
         if self._origin.scheme == "http":
             headers.extend(self._to_proxy)  # it fetches in our name; of https it sees its CONNECT alone
         queue = _Queue()
-        upload = _Upload(request.body or b"", self._silence_seconds)
+        upload = _Upload(request.body or b"", self._silence_seconds, self._connecting)
         try:
             async with upload.limit:
                 response = await self._session.request(
@@ -163,13 +164,14 @@ def _queueing() -> aiohttp.TraceConfig:
 
 
 class _Upload:
-    """A body on its way. Until the answer begins, each piece must be taken within `seconds`.
+    """A body on its way, if there is one. Until the answer begins, each piece must be taken within `seconds`.
 
-    The library has limits for every other wait. In pieces, as one large write would hold up all other turns.
+    In pieces, as one large write would hold up all other turns. Behind the last, and for a connection (`connecting`
+    seconds), the library has limits of its own, but not while the body's end is stuck, nor behind a `100 Continue`.
     """
 
-    def __init__(self, body: bytes | AsyncIterable[bytes], seconds: float) -> None:
-        self.limit = asyncio.timeout(None)
+    def __init__(self, body: bytes | AsyncIterable[bytes], seconds: float, connecting: float = 0.0) -> None:
+        self.limit = asyncio.timeout(connecting + 2 * seconds)
         self.answered = False
         self._body = body
         self._seconds = seconds
@@ -181,6 +183,7 @@ class _Upload:
             self._reschedule(clock() + self._seconds)
             yield piece
             self._reschedule(None)
+        self._reschedule(clock() + 2 * self._seconds)
 
     def _reschedule(self, when: float | None) -> None:
         if not self.answered:

@@ -129,7 +129,8 @@ class Pool:
         connection = self._numbered.get(lease.lane.connection)
         if connection:
             if connection.in_vain:
-                self._breakers.mute(connection.key.digest, connection.opened_at)
+                asked = time.monotonic() - self._settings.timeouts.first_event_seconds
+                self._breakers.mute(connection.key.digest, asked)
             connection.retire(Whole.CONNECTION_LOST)
 
     async def close(self) -> None:

@@ -32,6 +32,7 @@ class Rig:
 
     peer: Peer
     upload_seconds: float = 600.0
+    ca_file: str = ""
     tasks: Tasks = field(default_factory=Tasks)
     ends: list[tuple[Connection, list[Head], Whole]] = field(default_factory=list)
     rooms: int = 0
@@ -43,7 +44,7 @@ class Rig:
         address = Address(self.peer.base)
         owner = pool_key(address, [("Authorization", "Bearer sk-secret")], (), "", Fingerprints(b"k" * 32))
         settings = Settings(
-            upstream=Upstream(url=self.peer.base, compression=False),
+            upstream=Upstream(url=self.peer.base, compression=False, ca_file=self.ca_file),
             pool=limits or Limits(),
             timeouts=Timeouts(first_event_seconds=self.upload_seconds),
         )
@@ -98,7 +99,7 @@ def lease_of(connection: Connection) -> Lease:
 async def send(connection: Connection, frame: bytes = CREATE, probe: bytes | None = None) -> Lease:
     """Start a turn."""
     lease = lease_of(connection)
-    await soon(lease.send(frame, probe, None))
+    await soon(lease.send(frame, probe, None, 60.0))
     return lease
 
 

@@ -1,5 +1,6 @@
 """Delivery: what does not arrive is a lost line, soon; what was cut short has not run; what is slow is neither."""
 
+import errno
 import math
 import socket
 import time
@@ -34,7 +35,7 @@ async def known(rig: Rig, limits: Limits | None = None, *, named: bool = False) 
     return connection, line
 
 
-async def refused(lease: Lease, frame: bytes, pong_seconds: float = math.inf) -> TurnFault:
+async def refused(lease: Lease, frame: bytes, pong_seconds: float = 60.0) -> TurnFault:
     """The fault that a turn is told of while it writes."""
     with pytest.raises(TurnFault) as caught:
         await soon(lease.send(frame, None, None, pong_seconds))
@@ -131,6 +132,13 @@ async def test_the_hurry_ends_by_itself(rig: Rig) -> None:
     assert connection.open
 
 
+async def test_a_turn_that_can_go_no_other_way_is_not_hurried(rig: Rig) -> None:
+    """What must not run again is lost with its line: the network may be away for as long as ever."""
+    connection, _ = await known(rig)
+    await soon(lease_of(connection).send(CREATE, None, None, math.inf))
+    assert kernel_seconds(connection) == 20.0
+
+
 async def test_others_turns_are_not_hurried(rig: Rig) -> None:
     """A line that others are answered on is as patient as before."""
     connection, line = await known(rig, named=True)
@@ -201,16 +209,34 @@ class Kernel:
 async def test_where_the_kernel_counts_otherwise() -> None:
     """On macOS the limit is in whole seconds, and at least one of them."""
     kernel = Kernel()
-    delivery = Delivery(cast("Socket", kernel), platform="darwin")
-    delivery.begin(0.2)
+    delivery = Delivery(cast("Socket", kernel), 3.0, platform="darwin")
+    delivery.begin(0.2, alone=True)
     delivery.relax()
     assert kernel.options == [(socket.IPPROTO_TCP, 0x80, seconds) for seconds in (20, 1, 20)]
+
+
+class Deaf(Kernel):
+    """A kernel that takes no limit: macOS does not of a socket whose other end has gone."""
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """As macOS says it."""
+        super().setsockopt(level, option, value)
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+
+async def test_a_limit_that_the_kernel_does_not_take() -> None:
+    """It is done without: the line's end is the reader's to tell, and no turn's fault."""
+    kernel = Deaf()
+    delivery = Delivery(cast("Socket", kernel), 3.0, platform="darwin")
+    delivery.begin(0.2, alone=True)
+    delivery.relax()
+    assert len(kernel.options) == 3
 
 
 async def test_a_closed_socket_is_left_alone() -> None:
     """Its descriptor may be another's by now."""
     kernel = Kernel()
-    delivery = Delivery(cast("Socket", kernel), platform="darwin")
+    delivery = Delivery(cast("Socket", kernel), 3.0, platform="darwin")
     kernel.closing = True
-    delivery.begin(0.2)
+    delivery.begin(0.2, alone=True)
     assert len(kernel.options) == 1

@@ -10,7 +10,7 @@ import pytest
 from proxy.config import Settings, Timeouts
 from proxy.errors import Problem, Refused
 from proxy.upstream.address import Address
-from proxy.upstream.http import HttpRequest, PlainHttp, end_to_end
+from proxy.upstream.http import HttpRequest, PlainHttp, _Upload, end_to_end
 from proxy.upstream.way import Way
 from tests.server.wire import Line, request_head, scripted
 
@@ -196,6 +196,37 @@ async def test_a_host_that_takes_no_more_of_a_body() -> None:
             await http.open(HttpRequest("POST", "/v1/responses", (), b"x" * 30_000_000))
         assert refused.value.problem is Problem.SILENCE
         over.set()
+
+
+@pytest.mark.parametrize("body", [b"x", b""])
+async def test_a_host_that_does_not_take_the_end_of_a_body(body: bytes) -> None:
+    """What is behind the last piece, where the library writes the end of a chunked body, has a limit too."""
+    upload = _Upload(body, 0.05)
+
+    async def write() -> None:
+        async with asyncio.timeout(5.0), upload.limit:
+            assert [piece async for piece in upload.pieces()] == ([body] if body else [])
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await write()
+    assert upload.limit.expired()
+
+
+@pytest.mark.parametrize("body", [None, b"x"])
+async def test_a_host_that_only_says_go_on(body: bytes | None) -> None:
+    """An interim answer with nothing behind it is no answer: given up as silence is."""
+
+    async def go_on(line: Line) -> None:
+        await request_head(line)
+        await line.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await line.reader.read()
+
+    limits = Timeouts(silence_seconds=0.1, dial_seconds=0.3)
+    async with scripted(go_on) as base, plain(base, limits) as http:
+        with pytest.raises(Refused) as refused:
+            await http.open(HttpRequest("POST", "/v1/responses", (), body))
+        assert refused.value.problem is Problem.SILENCE
 
 
 async def test_nobody_there_is_unreachable() -> None:
