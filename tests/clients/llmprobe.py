@@ -5,6 +5,7 @@ status is 1 where it says something else through the proxy, but for what a socke
 """
 
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -59,6 +60,8 @@ async def compared() -> tuple[dict[str, str], dict[str, str]]:
 
 async def _probed(program: Path, *, proxied: bool) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="openline-llmprobe-") as folder:
+        # A file, as Node may end with part of what it wrote into a pipe not written.
+        said = Path(folder) / "said.json"
         async with stage(proxied=proxied, simulate=(), environ={}) as scene:
             process = await asyncio.create_subprocess_exec(
                 *(
@@ -75,15 +78,15 @@ async def _probed(program: Path, *, proxied: bool) -> dict[str, str]:
                 ),
                 env=surroundings(Path(folder)),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=os.open(said, os.O_WRONLY | os.O_CREAT, 0o600),
             )
             try:
-                out, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
+                await asyncio.wait_for(process.wait(), _SECONDS)
             finally:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
-    return msgspec.json.decode(out, type=_Report).outcomes
+        return msgspec.json.decode(said.read_bytes(), type=_Report).outcomes
 
 
 def main() -> None:
