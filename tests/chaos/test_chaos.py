@@ -102,7 +102,8 @@ async def test_fifty_agents_in_a_storm(
         assert routes["delta"] > 20, routes  # how many depends on what else the machine does: sockets age by the clock
         if running.app.status().pool.host.lanes and not here.settings.upstream.age_limit_seconds:
             assert siblings.count(3) > 5, Counter(siblings)  # where sockets age, a slow machine has few left to fork on
-        assert min(struck, callers.left, told[Verdict.ERROR]) > 10, (struck, callers.left, told)
+        # Cuts and short answers count with the errors: the more is healed unseen, the fewer of these are left.
+        assert min(struck, callers.left, told.total() - told[Verdict.RIGHT]) > 10, (struck, callers.left, told)
         await quiet(running.app)
         calls, outcomes = callers.arrived(), running.outcomes
         replays = sum(outcomes.get_nowait().replays for _ in range(outcomes.qsize()))
