@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from proxy.turns.outcome import End
 from tests.server.wire import KEY, Response, connected, request, rigged
 from tests.upstream.peer import until
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HELLO: dict[str, object] = {"model": "gpt-5.4", "input": "hello", "store": False}
 CREATE = request("POST", "/v1/responses", [KEY], msgspec.json.encode(HELLO))
 STREAM = request("POST", "/v1/responses", [KEY], msgspec.json.encode({**HELLO, "stream": True}))
@@ -28,6 +30,22 @@ def overloaded(response: Response) -> bool:
     """Whether it says in the API's shape that there is too much to do, and when to come again."""
     said = (response.status, response.error()["code"], response.header("retry-after"), response.header("connection"))
     return said == (503, "openline_overloaded", "1", "close")
+
+
+async def _yes(_: web.Request) -> web.Response:
+    """Answer at once."""
+    return web.Response()
+
+
+@contextlib.asynccontextmanager
+async def crowded(most: int, answer: Handler = _yes) -> AsyncIterator[tuple[Listener, str]]:
+    """A listener that has room for `most`, where whoever is idle gives way at once; and its URL."""
+    listener = Listener(answer, Problem.answer, most=most, header_seconds=5, spare_seconds=0)
+    await listener.start(bind("127.0.0.1", 0))
+    try:
+        yield listener, url(*listener.addresses[0])
+    finally:
+        await listener.close()
 
 
 # ---- so many
@@ -62,71 +80,55 @@ async def test_the_longest_idle_gives_way() -> None:
             await release.wait()
         return web.Response()
 
-    listener = Listener(answer, Problem.answer, most=3, header_seconds=5, spare_seconds=0)
-    await listener.start(bind("127.0.0.1", 0))
-    base = url(*listener.addresses[0])
-    try:
-        async with connected(base) as busy, connected(base) as old, connected(base) as new:
-            for line in (busy, old, new):
-                await line.send(request("GET", "/"))
-                assert (await line.response()).status == 200
-            await busy.send(request("GET", "/wait"))
-            await asyncio.wait_for(waiting.wait(), 5)
-            async with connected(base) as more:
-                await more.send(request("GET", "/"))
-                assert (await more.response()).status == 200
-                assert await old.at_end()
-                assert listener.connections == 3
-            release.set()
-            assert (await busy.response()).status == 200
-            await new.send(request("GET", "/"))
-            assert (await new.response()).status == 200
-    finally:
-        await listener.close()
+    async with (
+        crowded(3, answer) as (listener, base),
+        connected(base) as busy,
+        connected(base) as old,
+        connected(base) as new,
+    ):
+        for line in (busy, old, new):
+            await line.send(request("GET", "/"))
+            assert (await line.response()).status == 200
+        await busy.send(request("GET", "/wait"))
+        await asyncio.wait_for(waiting.wait(), 5)
+        async with connected(base) as more:
+            await more.send(request("GET", "/"))
+            assert (await more.response()).status == 200
+            assert await old.at_end()
+            assert listener.connections == 3
+        release.set()
+        assert (await busy.response()).status == 200
+        await new.send(request("GET", "/"))
+        assert (await new.response()).status == 200
 
 
 async def test_silence_gives_way_too() -> None:
     """Connections that say nothing keep nobody out for as long as a head may take."""
-
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response()
-
-    listener = Listener(answer, Problem.answer, most=1, header_seconds=5, spare_seconds=0)
-    await listener.start(bind("127.0.0.1", 0))
-    base = url(*listener.addresses[0])
-    try:
-        async with connected(base) as silent:
-            await until(lambda: listener.connections == 1)
-            async with connected(base) as other:
-                await other.send(request("GET", "/"))
-                assert (await other.response()).status == 200
-                assert await silent.at_end()
-    finally:
-        await listener.close()
+    async with crowded(1) as (listener, base), connected(base) as silent:
+        await until(lambda: listener.connections == 1)
+        async with connected(base) as other:
+            await other.send(request("GET", "/"))
+            assert (await other.response()).status == 200
+            assert await silent.at_end()
 
 
 async def test_half_a_head_keeps_nobody_out() -> None:
     """Who begins a request and does not go on gives way too, and never stands before others who are idle."""
-
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response()
-
-    listener = Listener(answer, Problem.answer, most=2, header_seconds=5, spare_seconds=0)
-    await listener.start(bind("127.0.0.1", 0))
-    base = url(*listener.addresses[0])
-    try:
-        async with connected(base) as half, connected(base) as idle, contextlib.AsyncExitStack() as others:
-            await until(lambda: listener.connections == 2)
-            await half.send(b"GET / HTTP/1.1\r\n")
-            await until(lambda: any(caller._framing.in_head for caller in listener._callers))
-            for one in (idle, half):
-                other = await others.enter_async_context(connected(base))
-                await other.send(request("GET", "/"))
-                assert (await other.response()).status == 200
-                assert await one.at_end()
-                assert listener.connections == 2
-    finally:
-        await listener.close()
+    async with (
+        crowded(2) as (listener, base),
+        connected(base) as half,
+        connected(base) as idle,
+        contextlib.AsyncExitStack() as others,
+    ):
+        await until(lambda: listener.connections == 2)
+        await half.send(b"GET / HTTP/1.1\r\n")
+        await until(lambda: any(caller._framing.in_head for caller in listener._callers))
+        for one in (idle, half):
+            other = await others.enter_async_context(connected(base))
+            await other.send(request("GET", "/"))
+            assert (await other.response()).status == 200
+            assert await one.at_end()
+            assert listener.connections == 2
 
 
 async def test_room_that_is_left_is_taken() -> None:
