@@ -40,7 +40,8 @@ async def _yes(_: web.Request) -> web.Response:
 @contextlib.asynccontextmanager
 async def crowded(most: int, answer: Handler = _yes) -> AsyncIterator[tuple[Listener, str]]:
     """A listener that has room for `most`, where whoever is idle gives way at once; and its URL."""
-    listener = Listener(answer, Problem.answer, most=most, header_seconds=5, spare_seconds=0)
+    # So long for a head that no test is over by it.
+    listener = Listener(answer, Problem.answer, most=most, header_seconds=600, spare_seconds=0)
     await listener.start(bind("127.0.0.1", 0))
     try:
         yield listener, url(*listener.addresses[0])
