@@ -1,5 +1,5 @@
 """What the tests of turns share."""
 
-from tests.upstream.conftest import nothing_left
+from tests.upstream.conftest import nothing_left, peer
 
-__all__ = ["nothing_left"]
+__all__ = ["nothing_left", "peer"]

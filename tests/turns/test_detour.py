@@ -1,7 +1,6 @@
 """The detour over WebSockets: what a turn may lose on it is bounded, and then plain HTTP answers."""
 
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -22,13 +21,6 @@ class Hole(Doorman):
 
     def _turned_away(self, head: bytes) -> bytes:  # noqa: ARG002 - the base's shape
         return b""
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """An upstream that a test plays by hand."""
-    async with Peer() as one:
-        yield one
 
 
 async def test_a_black_hole_is_dialled_once() -> None:

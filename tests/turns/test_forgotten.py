@@ -1,7 +1,7 @@
 """What a turn leaves behind: nothing that holds its text, and without waiting for a garbage collection."""
 
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,13 +10,6 @@ from tests.turns.wiring import Recorder, Wiring, on
 from tests.upstream.peer import Line, Peer, created, failure, over, said, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """An upstream that a test plays by hand."""
-    async with Peer() as one:
-        yield one
 
 
 @pytest.fixture

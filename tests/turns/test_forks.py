@@ -1,7 +1,5 @@
 """Forks that fail: a sibling's error costs neither its parent nor the siblings after it."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from proxy.core.reasons import Route, Whole
@@ -10,13 +8,6 @@ from tests.turns.wiring import USER, Recorder, Wiring, on
 from tests.upstream.peer import Line, Peer, created, failure, message, said, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """An upstream that a test plays by hand."""
-    async with Peer() as one:
-        yield one
 
 
 def sibling(wiring: Wiring, text: str) -> Turn:

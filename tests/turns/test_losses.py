@@ -1,7 +1,5 @@
 """Turns on hosts whose sockets come to nothing, and errors that only Openline can have caused."""
 
-from collections.abc import AsyncIterator
-
 import msgspec
 import pytest
 
@@ -19,13 +17,6 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 NEXT: tuple[dict[str, object], ...] = (USER, message("hello"), {"role": "user", "content": "and?"})
 ACTING: dict[str, object] = {"tools": [{"type": "mcp", "server_label": "x", "server_url": "http://127.0.0.1"}]}
 LIMIT_REACHED = failure("websocket_connection_limit_reached")
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """An upstream that a test plays by hand."""
-    async with Peer() as one:
-        yield one
 
 
 async def run(wiring: Wiring, turn: Turn) -> Recorder:

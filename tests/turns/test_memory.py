@@ -1,7 +1,6 @@
 """The memory: what is noted of a turn's end, seen by what the next turn is told."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,13 +13,6 @@ from tests.upstream.peer import Peer, completed, created, event, failure, messag
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 NEXT: tuple[dict[str, object], ...] = (USER, message("hello"), {"role": "user", "content": "and?"})
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """An upstream that a test plays by hand."""
-    async with Peer() as one:
-        yield one
 
 
 def chosen(wiring: Wiring, *items: dict[str, object], **fields: object) -> Turn:

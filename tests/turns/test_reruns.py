@@ -1,7 +1,5 @@
 """Reruns: a turn that may have run is sent again once, and one that was refused does not count as such."""
 
-from collections.abc import AsyncIterator
-
 import msgspec
 import pytest
 
@@ -13,13 +11,6 @@ from tests.turns.wiring import USER, Recorder, Wiring, on
 from tests.upstream.peer import Line, Peer, failure, message, said, soon
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """An upstream that a test plays by hand."""
-    async with Peer() as one:
-        yield one
 
 
 def second(wiring: Wiring) -> Turn:

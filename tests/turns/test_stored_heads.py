@@ -1,7 +1,5 @@
 """Stored heads: what the host once refused to continue is not asked for again."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from proxy.core.reasons import Route, Whole
@@ -11,13 +9,6 @@ from tests.upstream.peer import Peer, failure, message, said, soon
 pytestmark = pytest.mark.usefixtures("nothing_left")
 NEXT: tuple[dict[str, object], ...] = (USER, message("hello"), {"role": "user", "content": "and?"})
 OTHER: tuple[dict[str, object], ...] = (*NEXT[:2], {"role": "user", "content": "or?"})
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """An upstream that a test plays by hand."""
-    async with Peer() as one:
-        yield one
 
 
 async def test_a_response_that_is_gone_is_asked_for_once(peer: Peer) -> None:

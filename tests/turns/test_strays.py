@@ -1,7 +1,5 @@
 """Strays: what a host says behind an error is no answer to the next turn."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from tests.turns.wiring import USER, Recorder, Wiring, on
@@ -9,13 +7,6 @@ from tests.upstream.peer import Peer, event, failure, message, said, soon
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 FAILED = event("response.failed", response={"id": "resp_0", "status": "failed", "error": {"code": "no_way"}})
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """An upstream that a test plays by hand."""
-    async with Peer() as one:
-        yield one
 
 
 async def test_a_failure_behind_a_refusal_reaches_nobody(peer: Peer) -> None:

@@ -1,7 +1,6 @@
 """Turns from request to outcome, over real sockets, and every way out of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -20,13 +19,6 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 ONE = Pool(max_connections=1, wait_seconds=0.02)
 NEXT: tuple[dict[str, object], ...] = (USER, message("hello"), {"role": "user", "content": "and?"})
 LIMIT_REACHED = failure("websocket_connection_limit_reached")
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """An upstream that a test plays by hand."""
-    async with Peer() as one:
-        yield one
 
 
 def with_(settings: Settings, **changes: str) -> Settings:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.upstream.peer import until
+from tests.upstream.peer import Peer, until
 from tests.upstream.rig import Rig, rigged
 
 
@@ -43,4 +43,11 @@ def no_trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 async def rig() -> AsyncIterator[Rig]:
     """Connections to a peer of the test's own."""
     async with rigged() as one:
+        yield one
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    """An upstream that a test plays by hand; it accepts every upgrade."""
+    async with Peer() as one:
         yield one

@@ -1,7 +1,5 @@
 """Claims: a head is continued on its own connection, and nowhere else, however many others there are."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from proxy.config import Pool as Limits
@@ -13,13 +11,6 @@ from tests.upstream.peer import Line, Peer, created, said, until
 from tests.upstream.test_pool import CREATE, Rig
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """A peer that accepts."""
-    async with Peer() as one:
-        yield one
 
 
 async def began(lease: Lease, line: Line, name: str, parent: Head | None = None) -> None:

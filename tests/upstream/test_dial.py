@@ -3,7 +3,6 @@
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator
 
 import pytest
 from websockets.exceptions import ConnectionClosedError
@@ -20,13 +19,6 @@ from proxy.upstream.way import way_upstream
 from tests.upstream.peer import Peer, over, patience, refusal, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """A peer that accepts."""
-    async with Peer() as one:
-        yield one
 
 
 def to(base: str, *, seconds: float = 5.0, compression: bool = True) -> Dialler:

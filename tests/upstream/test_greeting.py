@@ -1,7 +1,5 @@
 """What comes before a create was written is never taken for its answer, and a host's greeting does no harm."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
@@ -34,13 +32,6 @@ class Hasty(Doorman):
         for frame in self._frames:
             protocol.send_text(frame)
         return b"".join(protocol.data_to_send())
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """An upstream that a test plays by hand."""
-    async with Peer() as one:
-        yield one
 
 
 @pytest.mark.parametrize("stream", [True, False])

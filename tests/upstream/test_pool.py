@@ -1,7 +1,6 @@
 """The pool's promises, against real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -114,13 +113,6 @@ async def fault_of(leasing: "asyncio.Task[Lease]") -> Fault:
 
 
 ONE = Limits(max_connections=1, max_connections_per_key=1, wait_seconds=LIMIT)
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """A peer that accepts."""
-    async with Peer() as one:
-        yield one
 
 
 async def test_a_spare_connection_serves_the_next_turn(peer: Peer) -> None:

@@ -1,7 +1,6 @@
 """The status of a pool, over real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -15,13 +14,6 @@ from tests.turns.wiring import Wiring, on
 from tests.upstream.peer import Peer, patience, refusal, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """An upstream that a test plays by hand."""
-    async with Peer() as one:
-        yield one
 
 
 async def test_sockets_are_counted_by_what_they_do(peer: Peer) -> None:
