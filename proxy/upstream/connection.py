@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
 
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State as SocketState
@@ -24,6 +23,7 @@ from proxy.upstream.drain import Drains
 from proxy.upstream.lease import Lease
 from proxy.upstream.owner import Owner
 from proxy.upstream.silence import Silence
+from proxy.upstream.upload import Upload, Way
 
 # Bytes that may wait for a turn to take them before the socket is read no further.
 _HIGH_WATER = 1_048_576
@@ -67,6 +67,7 @@ class Connection:
         self._drains = Drains(tasks, self._drained)
         self._taken = asyncio.Event()
         self._silence = Silence()
+        self._way = Way(self, socket, self._delivery, self._silence, tasks)
         self._spoken = False
         tasks.start(self._read(), "connection reader")
 
@@ -122,30 +123,34 @@ class Connection:
             raise TurnFault(Fault.LINE_LOST, str(lease.fault or "the line is closing"))
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
-        create = self._delivery.begin(pong_seconds, alone=self.lanes.in_flight == 1)
-        pong_seconds = min(pong_seconds, self._limits.pong_seconds)
-        doubtful = self._silence.doubtful(self._limits.doubtful_after_seconds)
-        lease.begin()
         self.asked |= probe is not None
-        try:
-            async with asyncio.timeout(self._upload_seconds):
-                if doubtful:
-                    # Ahead of the create: behind it, the pong would wait for a long upload.
-                    pong = await self._socket.ping()
-                    self._tasks.start(self._confirm(lease, pong, pong_seconds), "doubtful line")
-                for message in (probe, frame) if probe else (frame,):
-                    await self._socket.send(message, text=True)
-                self._delivery.written()
-        except ConnectionClosed as error:
-            self._lose(error)
-        except TimeoutError:
-            self._abort(f"the upstream took less than the whole create within {self._upload_seconds:g} s")
-        if self._delivery.cut_short(create) and lease.fault and lease.fault.fault is Fault.LINE_LOST:
-            raise TurnFault(Fault.LINE_LOST, lease.fault.detail, waited=lease.fault.waited)
+        await Upload(self._way, lease).run(
+            (probe, frame) if probe else (frame,),
+            self._upload_seconds,
+            spare=pong_seconds,
+            pong_seconds=min(pong_seconds, self._limits.pong_seconds),
+            doubtful=self._silence.doubtful(self._limits.doubtful_after_seconds),
+            alone=self.lanes.in_flight == 1,
+        )
 
     async def gone(self) -> None:
         """Wait until its descriptor is free."""
         await self._socket.wait_closed()
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether the turn with this lease has not given it back."""
+        return self._leases.get(lease.lane) is lease
+
+    def lose(self, error: ConnectionClosed) -> None:
+        """The socket is closed, which says why."""
+        if any(lease.probe and not lease.probe.is_set() for lease in self._leases.values()):
+            self.host.asked_in_vain()
+        self._end(self._delivery.loss(error), self.lanes.sole_awaited)
+
+    def abort(self, detail: str) -> None:
+        """The line is dead: no closing handshake, which would wait behind a write that is stuck."""
+        self._end(TurnFault(Fault.LINE_LOST, detail))
+        self._socket.transport.abort()
 
     def taken(self) -> None:
         """A turn took what had arrived."""
@@ -186,20 +191,12 @@ class Connection:
         lane.distrust()
         self.retire(Whole.UNFINISHED)
 
-    async def _confirm(self, lease: Lease, pong: Awaitable[float], seconds: float) -> None:
-        """Neither the pong nor anything else within `seconds`: the line is lost."""
-        if await self._silence.ended(pong, seconds):
-            return
-        detail = f"a doubtful line gave no pong within {seconds:g} s"
-        lease.end(TurnFault(Fault.LINE_LOST, detail, waited=seconds))
-        self._abort(detail)
-
     async def _read(self) -> None:
         try:
             while self.fault is None:
                 await self._arrived(await self._socket.recv())
         except ConnectionClosed as error:
-            self._lose(error)
+            self.lose(error)
         except (OutOfPlace, NotAnEvent, UnicodeError) as error:
             # Where several turns share the line it cannot be told whose this was: most of them are bystanders.
             shared = self.lanes.in_flight > 1
@@ -219,7 +216,7 @@ class Connection:
         self._delivery.relax()
         event = sniff(message.encode() if isinstance(message, str) else b"binary")
         lease = None if self._greets(event) else self._take(event)
-        while lease and lease.waiting > _HIGH_WATER and self._leases.get(lease.lane) is lease and self.fault is None:
+        while lease and lease.waiting > _HIGH_WATER and self.holds(lease) and self.fault is None:
             if self.lanes.in_flight > 1:
                 lease.shed()
                 break
@@ -267,16 +264,6 @@ class Connection:
             self.host.asked(verdict)
             if lease and lease.probe:
                 lease.probe.set()
-
-    def _lose(self, error: ConnectionClosed) -> None:
-        if any(lease.probe and not lease.probe.is_set() for lease in self._leases.values()):
-            self.host.asked_in_vain()
-        self._end(self._delivery.loss(error), self.lanes.sole_awaited)
-
-    def _abort(self, detail: str) -> None:
-        """The line is dead: no closing handshake, which would wait behind a write that is stuck."""
-        self._end(TurnFault(Fault.LINE_LOST, detail))
-        self._socket.transport.abort()
 
     def _end(self, fault: TurnFault, refused: Lane | None = None) -> None:
         """The one way out: the fault is kept for the turns that wait, the lanes close, the heads die.

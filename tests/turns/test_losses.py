@@ -251,3 +251,27 @@ async def test_a_loss_that_cannot_be_said_is_a_cut(peer: Peer) -> None:
         line.abort()
         await soon(running)
         assert (sink.calls[-1], turn.outcome.end) == ("cut", End.CUT)
+
+
+async def test_a_shared_line_that_takes_nothing(peer: Peer) -> None:
+    """A turn goes another way in its time for detours, counted as sent twice; who is answered on the line stays."""
+    settings = on(peer.base, lanes="on", compression=False, pool=Pool(pong_seconds=0.2))
+    async with Wiring(settings) as wiring:
+        other = wiring.run(wiring.turn(USER, stream=True), eldest := Recorder())
+        line = await peer.line()
+        lane = (await line.frame())["stream_id"]
+        await line.send(created("resp_a", stream_id=str(lane)))
+        await until(lambda: bool(eldest.events))
+        line.deafen()
+        stuck = wiring.turn({"role": "user", "content": " " * 1_000_000}, stream=True)
+        running = wiring.run(stuck, youngest := Recorder())
+        elsewhere = await peer.line()
+        lane_there = (await elsewhere.frame())["stream_id"]
+        await elsewhere.send(*said("resp_b", stream_id=str(lane_there)))
+        await soon(running)
+        assert youngest.types[-1] == "response.completed"
+        assert (stuck.outcome.route, stuck.outcome.reason) == (Route.FULL, Whole.CONNECTION_LOST)
+        assert (stuck.outcome.replays, eldest.types) == (1, ["response.created"])
+        await line.send(*said("resp_a", stream_id=str(lane))[1:])
+        await soon(other)
+        assert eldest.types[-1] == "response.completed"

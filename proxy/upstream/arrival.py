@@ -1,0 +1,84 @@
+"""An arrival: whether one create reaches the other end of a line that others share, told by what is acknowledged."""
+
+import asyncio
+import contextlib
+import fcntl
+import socket
+import struct
+import sys
+import termios
+import time
+from collections.abc import Callable
+
+from proxy.upstream.dial import Socket
+
+# struct tcp_info in linux/tcp.h: the member tcpi_bytes_acked (tcp(7), TCP_INFO).
+_TCP_INFO = 11
+_ACKNOWLEDGED = struct.Struct("120xQ")
+_QUEUED = struct.Struct("i")
+# How often the kernel is asked within the limit: it tells nobody by itself.
+_LOOKS = 12
+
+
+class Arrival:
+    """One create's. A slow way is no stall, as long as some of what waits before its end arrives."""
+
+    def __init__(self, line: Socket) -> None:
+        self.writing = True
+        """Whether it is still being handed to the kernel."""
+        self._line = line
+        self._end: int | None = None
+
+    def written(self) -> None:
+        """The kernel has all of it, and what was written before it."""
+        self.writing = False
+        self._end = (_taken(self._kernel) if self._kernel else None) or 0
+
+    def given_up(self) -> None:
+        """No more of it is handed to the kernel."""
+        self.writing = False
+
+    async def stalled(self, seconds: float, wanted: Callable[[], bool]) -> bool:
+        """Whether nothing arrived for `seconds`; False once all of it has, or nobody wants to know any more.
+
+        On systems that do not tell what has arrived: False at once.
+        """
+        arrived, since = self._arrived(), time.monotonic()
+        while arrived is not None and wanted() and (self._end is None or arrived < self._end):
+            if time.monotonic() - since >= seconds:
+                return True
+            await asyncio.sleep(seconds / _LOOKS)
+            before, arrived = arrived, self._arrived()
+            if arrived != before:
+                since = time.monotonic()
+        return False
+
+    @property
+    def _kernel(self) -> socket.socket | None:
+        transport = self._line.transport
+        # A closed transport's descriptor may be another socket's by now.
+        return None if transport.is_closing() else transport.get_extra_info("socket")
+
+    def _arrived(self) -> int | None:
+        return _arrived(self._kernel) if self._kernel else None
+
+
+def _arrived(kernel: socket.socket) -> int | None:
+    """Bytes that the other end has acknowledged since the connection began; None where the system does not tell."""
+    if sys.platform != "linux":
+        return None
+    with contextlib.suppress(OSError, struct.error):  # a system that is like Linux, or an older one
+        (count,) = _ACKNOWLEDGED.unpack(kernel.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _ACKNOWLEDGED.size))
+        return int(count)
+    return None
+
+
+def _taken(kernel: socket.socket) -> int | None:
+    """Bytes that the kernel has taken in all: those that were acknowledged, and those that wait for it (TIOCOUTQ)."""
+    arrived = _arrived(kernel)  # first: what is acknowledged in between must not make it too much
+    if arrived is not None:
+        queued = bytearray(_QUEUED.size)
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(kernel.fileno(), termios.TIOCOUTQ, queued)
+            return arrived + int(_QUEUED.unpack(queued)[0])
+    return None
