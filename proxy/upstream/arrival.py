@@ -7,7 +7,6 @@ import socket
 import struct
 import sys
 import termios
-import time
 from collections.abc import Callable
 
 from proxy.upstream.dial import Socket
@@ -28,6 +27,35 @@ class Arrival:
         """Whether it is still being handed to the kernel."""
         self._line = line
         self._end: int | None = None
+        self._seen: int | None = None
+        self._since = 0.0
+        self._next: asyncio.TimerHandle | None = None
+
+    def watch(self, seconds: float, stalled: Callable[[], None]) -> None:
+        """Call `stalled` once nothing has arrived for `seconds`: until all has, or it is `over`.
+
+        On systems that do not tell what has arrived it is never called.
+        """
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            arrived = self._arrived()
+            if arrived is None or (self._end is not None and arrived >= self._end):
+                return
+            if arrived != self._seen:
+                self._seen, self._since = arrived, loop.time()
+            elif loop.time() - self._since >= seconds:
+                stalled()
+                return
+            self._next = loop.call_later(seconds / _LOOKS, look)
+
+        look()
+
+    def over(self) -> None:
+        """Nobody wants to know any more."""
+        if self._next:
+            self._next.cancel()
+            self._next = None  # it holds on to the turn
 
     def written(self) -> None:
         """The kernel has all of it, and what was written before it."""
@@ -37,21 +65,6 @@ class Arrival:
     def given_up(self) -> None:
         """No more of it is handed to the kernel."""
         self.writing = False
-
-    async def stalled(self, seconds: float, wanted: Callable[[], bool]) -> bool:
-        """Whether nothing arrived for `seconds`; False once all of it has, or nobody wants to know any more.
-
-        On systems that do not tell what has arrived: False at once.
-        """
-        arrived, since = self._arrived(), time.monotonic()
-        while arrived is not None and wanted() and (self._end is None or arrived < self._end):
-            if time.monotonic() - since >= seconds:
-                return True
-            await asyncio.sleep(seconds / _LOOKS)
-            before, arrived = arrived, self._arrived()
-            if arrived != before:
-                since = time.monotonic()
-        return False
 
     @property
     def _kernel(self) -> socket.socket | None:

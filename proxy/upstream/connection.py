@@ -137,10 +137,6 @@ class Connection:
         """Wait until its descriptor is free."""
         await self._socket.wait_closed()
 
-    def holds(self, lease: Lease) -> bool:
-        """Whether the turn with this lease has not given it back."""
-        return self._leases.get(lease.lane) is lease
-
     def lose(self, error: ConnectionClosed) -> None:
         """The socket is closed, which says why."""
         if any(lease.probe and not lease.probe.is_set() for lease in self._leases.values()):
@@ -165,6 +161,8 @@ class Connection:
         """The turn is done. In mid-answer a lone one's socket is closed, which stops the generation as HTTP would."""
         lane = lease.lane
         lane.release()
+        if lease.arrival:
+            lease.arrival.over()
         self._leases.pop(lane, None)
         self.used_at = time.monotonic()
         self._taken.set()
@@ -216,7 +214,7 @@ class Connection:
         self._delivery.relax()
         event = sniff(message.encode() if isinstance(message, str) else b"binary")
         lease = None if self._greets(event) else self._take(event)
-        while lease and lease.waiting > _HIGH_WATER and self.holds(lease) and self.fault is None:
+        while lease and lease.waiting > _HIGH_WATER and self._leases.get(lease.lane) is lease and self.fault is None:
             if self.lanes.in_flight > 1:
                 lease.shed()
                 break

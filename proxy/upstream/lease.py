@@ -11,6 +11,7 @@ from proxy.core.lanes import Lane, State, Whose
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
+from proxy.upstream.arrival import Arrival
 from proxy.upstream.patience import Patience
 
 # Bytes that may wait for a turn on a line that others share: beyond, the turn is lost.
@@ -43,6 +44,8 @@ class Lease:
         self.waiting = 0
         """Bytes that have arrived and were not taken."""
         self.fault: TurnFault | None = None
+        self.arrival: Arrival | None = None
+        """The watch over its create, on a line that others share."""
         self.dead: Head | None = None
         """The head that died when the lane moved on."""
         self.continuing: Head | None = None

@@ -33,9 +33,6 @@ class Line(Protocol):
     def retire(self, reason: Whole) -> None:
         """Take no new turns."""
 
-    def holds(self, lease: Lease) -> bool:
-        """Whether the turn still has it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -76,7 +73,7 @@ class Upload:
         try:
             async with asyncio.timeout(seconds) as limit:
                 if not alone and math.isfinite(spare):
-                    way.tasks.start(self._watch(pong_seconds, limit), "arrival")
+                    self._watch(pong_seconds, limit)
                 if doubtful:
                     # Ahead of the create: behind it, the pong would wait for a long upload.
                     pong = await way.socket.ping()
@@ -97,15 +94,19 @@ class Upload:
         if cut_short and lease.fault and lease.fault.fault is Fault.LINE_LOST:
             raise TurnFault(Fault.LINE_LOST, lease.fault.detail, waited=lease.fault.waited)
 
-    async def _watch(self, seconds: float, limit: asyncio.Timeout) -> None:
+    def _watch(self, seconds: float, limit: asyncio.Timeout) -> None:
         """Nothing arrives for `seconds`: the turn goes another way, and new ones too; others may be answered yet."""
         way, lease = self._way, self._lease
-        if await self._arrival.stalled(seconds, lambda: way.line.holds(lease) and not lease.fault):
+
+        def stalled() -> None:
             detail = f"what was sent on a shared line did not arrive for {seconds:g} s"
             lease.end(TurnFault(Fault.LINE_LOST, detail, waited=seconds))
             way.line.retire(Whole.CONNECTION_LOST)
             if self._arrival.writing:
                 limit.reschedule(asyncio.get_running_loop().time())
+
+        lease.arrival = self._arrival
+        self._arrival.watch(seconds, stalled)
 
     async def _confirm(self, pong: Awaitable[float], seconds: float) -> None:
         """Neither the pong nor anything else within `seconds`: the line is lost."""
