@@ -19,6 +19,7 @@ Match = Literal["strict", "faithful", "relaxed"]
 Answer = Literal["auto", "yes", "no"]
 Lanes = Literal["auto", "on", "off"]
 Scope = Literal["all", "probes"]
+LogFormat = Literal["auto", "human", "json"]
 
 _YEAR = 31_536_000.0  # no wait of ours is longer; an upper bound makes a slip, or `inf`, an error at the start
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=_YEAR)]
@@ -203,6 +204,7 @@ class Settings(Section, frozen=True, kw_only=True):
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     verbose: bool = False
+    log_format: LogFormat = "auto"
     upstream: Upstream = Upstream()
     pool: Pool = Pool()
     heads: Heads = Heads()

@@ -53,7 +53,13 @@ class Problem(Enum):
     )
     SLOW = (408, "openline_slow_request", "The headers of this request did not come in time.")
     ADMIN_PATH = (404, "openline_not_found", "The admin listener has no such page: callers use another address.")
-    ADMIN_METHOD = (405, "openline_method", "The admin listener answers GET and HEAD.")
+    ADMIN_METHOD = (405, "openline_method", "This page of the admin listener answers another method.")
+    ADMIN_SECRET = (
+        403,
+        "openline_control",
+        "This page is for the owner: it wants the secret from the instance's file, as the `openline` commands show it.",
+    )
+    SETTINGS = (400, "openline_settings", "The settings cannot be used, and the old ones stay.")
     UPGRADE = (426, "openline_no_websocket", "Openline does not serve WebSocket callers yet: use POST.")
     LOOP = (508, "openline_loop", "This request came from this Openline itself: check upstream.url.")
     DRAINING = (503, "openline_draining", "Openline is shutting down and takes no new turns.")

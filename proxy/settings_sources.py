@@ -31,6 +31,7 @@ FLAGS = MappingProxyType(
         "match": "--match",
         "upstream.lanes": "--lanes",
         "verbose": "--verbose",
+        "log_format": "--log-format",
     }
 )
 

@@ -29,11 +29,21 @@ class _Health(msgspec.Struct, frozen=True):
 
 async def describe(place: Path | tuple[str, int]) -> str:
     """One clause: which program listens there, as far as it can be told within a second or so."""
+    return await openline_at(place) or program_at(place)
+
+
+async def openline_at(place: Path | tuple[str, int]) -> str | None:
+    """The clause about the Openline that answers there; None where none does."""
     health = await _health(place)
     if health is None:
-        return (None if isinstance(place, Path) else _holder(place[1])) or "another program is listening there"
+        return None
     about = f" (pid {health.pid}, version {health.version})" if health.pid and health.version else ""
     return printable(f"openline is already running{about} {f'at {health.api}' if health.api else 'there'}", _LONGEST)
+
+
+def program_at(place: Path | tuple[str, int]) -> str:
+    """The clause about any other program, by name where that can be seen."""
+    return (None if isinstance(place, Path) else _holder(place[1])) or "another program is listening there"
 
 
 async def _health(place: Path | tuple[str, int]) -> _Health | None:

@@ -1,11 +1,12 @@
-"""The admin listener: health, readiness and status, for people, probes and the command line; nothing of any caller."""
+"""The admin listener: health, metrics, status and control, for people, probes and the command line."""
 
 import contextlib
+import hmac
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import parse_qsl
 
-import msgspec
 from aiohttp import web
 
 from proxy.config import Settings, is_loopback
@@ -13,11 +14,14 @@ from proxy.errors import Answer, Problem, Refused
 from proxy.server.caller import crowded
 from proxy.server.guard import Guard
 from proxy.server.listener import Listener, bind
+from proxy.server.pages import Asked, Page
 from proxy.server.socket_file import SocketFile
-from proxy.server.status import Status, url
+from proxy.server.status import url
 
-_HEADERS = {"content-type": "application/json", "cache-control": "no-store", "x-content-type-options": "nosniff"}
-_METHODS = ("GET", "HEAD")
+SECRET = "x-openline-control"  # noqa: S105 - the name of a header
+_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+_METHODS = {"GET": ("GET", "HEAD"), "POST": ("POST",)}
+_BODY_BYTES = 4_096
 # A few probes, a person, a command: who holds more than this holds up nobody but others of them.
 _MOST_CONNECTIONS = 32
 
@@ -32,21 +36,21 @@ class CannotListen(Exception):
 
 
 class Admin:
-    """Serves `/healthz`, `/readyz` and, unless it is for probes alone, `/status`. One request a connection.
+    """Serves the pages. One request a connection.
 
-    No token is asked for: it is on loopback, or a socket file for its owner, or says nothing but yes and no.
+    No token is asked for: it is on loopback, or a socket file for its owner, or is for probes alone. Pages for the
+    owner want `secret`, which stands in a file that he alone can read: on loopback there are other users, too.
     """
 
-    def __init__(self, settings: Settings, marker: str, status: Callable[[], Status]) -> None:
+    def __init__(self, settings: Settings, marker: str, pages: Mapping[str, Page], secret: str) -> None:
         self._settings = settings
         self._marker = marker
-        self._status = status
+        self._secret = secret.encode()
         self._guard = Guard(settings, marker)
         self._listener: Listener | None = None
         self._file: SocketFile | None = None
-        self._pages: dict[str, Callable[[], Answer]] = {"/healthz": self._health, "/readyz": self._ready}
-        if settings.admin_scope == "all":
-            self._pages["/status"] = self._all
+        whole = settings.admin_scope == "all"
+        self._pages = {path: page for path, page in pages.items() if whole or page.whom == "probes"}
 
     async def start(self) -> str | None:
         """Listen where the settings say. Gives where that is, `http://…` or `unix:…`, or None for nowhere.
@@ -104,43 +108,40 @@ class Admin:
         return listener
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path, _, query = request.raw_path.partition("?")
         try:
-            answer = self._page(request)()
+            page = self._page(request, path)
+            # The last of several wins, as for most readers of a query.
+            body = await request.content.read(_BODY_BYTES) if page.method == "POST" else b""
+            answer = await page.answer(Asked(dict(parse_qsl(query)), body))
         except Refused as refused:
-            headers = {"allow": ", ".join(_METHODS)} if refused.problem is Problem.ADMIN_METHOD else None
-            answer = refused.problem.answer(refused.detail, headers)
+            answer = refused.problem.answer(refused.detail, self._allowed(path, refused))
         response = web.Response(status=answer.status, body=answer.body, headers={**_HEADERS, **answer.headers})
         response.force_close()
         return response
 
-    def _page(self, request: web.Request) -> Callable[[], Answer]:
+    def _page(self, request: web.Request, path: str) -> Page:
         """What was asked for. Raises Refused."""
         if crowded(request):
             raise Refused(Problem.OVERLOADED)
         self._guard.check(request)
-        page = self._pages.get(request.raw_path.partition("?")[0])
+        page = self._pages.get(path)
         if page is None:
             raise Refused(Problem.ADMIN_PATH, f"it has {', '.join(self._pages)}")
-        if request.method not in _METHODS:
+        if request.method not in _METHODS[page.method]:
             raise Refused(Problem.ADMIN_METHOD)
+        if page.whom == "owner" and not self._is_owner(request):
+            raise Refused(Problem.ADMIN_SECRET)
         return page
 
-    def _health(self) -> Answer:
-        """The process is alive."""
-        identity = self._status().identity
-        whole = self._settings.admin_scope == "all"
-        return Answer(200, msgspec.json.encode(identity if whole else {"name": identity.name}))
+    def _is_owner(self, request: web.Request) -> bool:
+        shown = request.headers.get(SECRET, "").encode("utf-8", "surrogateescape")
+        return hmac.compare_digest(shown, self._secret)
 
-    def _ready(self) -> Answer:
-        """Whether a new turn would be taken now."""
-        reason = self._status().unready
-        if reason is None:
-            return Answer(200, msgspec.json.encode({"ready": True}))
-        return Answer(503, msgspec.json.encode({"ready": False, "reason": reason}))
-
-    def _all(self) -> Answer:
-        """How it is doing, laid out for a person too."""
-        return Answer(200, msgspec.json.format(msgspec.json.encode(self._status())) + b"\n")
+    def _allowed(self, path: str, refused: Refused) -> dict[str, str] | None:
+        if refused.problem is not Problem.ADMIN_METHOD:
+            return None
+        return {"allow": ", ".join(_METHODS[self._pages[path].method])}
 
 
 def _refuse(problem: Problem, detail: str) -> Answer:

@@ -3,32 +3,29 @@
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import time
-from collections.abc import Callable
-from secrets import token_bytes, token_hex
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
+from secrets import token_hex, token_urlsafe
 
-from proxy.config import Settings
-from proxy.core.fingerprint import Fingerprints
-from proxy.core.heads import Heads
-from proxy.core.meaning import Rules
+import msgspec
+from aiohttp import web
+
+from proxy.config import Mode, Settings
 from proxy.server.admin import Admin, CannotListen
+from proxy.server.engine import Engine
 from proxy.server.guard import Guard
 from proxy.server.handler import Handler
 from proxy.server.listener import Listener, bind
+from proxy.server.pages import Pages
+from proxy.server.reload import Reload, Reloader, difference
 from proxy.server.status import Identity, Status, url
 from proxy.state import State, state_file
 from proxy.tasks import Tasks
-from proxy.turns.memory import Keyed, Memory
+from proxy.telemetry.history import History
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.summary import Tallies
 from proxy.turns.outcome import Outcome
-from proxy.turns.turns import Turns
-from proxy.upstream.capabilities import Host, capabilities
-from proxy.upstream.dial import dialler
-from proxy.upstream.http import PlainHttp
-from proxy.upstream.pool import Pool
-from proxy.upstream.way import way_upstream
 
 _SAVE_SECONDS = 30.0
 _LOG = logging.getLogger("openline.server")
@@ -37,29 +34,40 @@ _LOG = logging.getLogger("openline.server")
 class Openline:
     """One running proxy. `report` hears of each turn, `notice` is told what else a person should know, in one line.
 
-    caller ─▶ Handler ─▶ Turns ─▶ Pool ─▶ upstream
-                 └────▶ PlainHttp ──────▶ upstream
+    caller ─▶ Listener ─▶ Handler ─▶ Engine ─▶ upstream
+                             └─ outcome ─▶ history, summary, metrics, report
     """
 
     def __init__(
         self, settings: Settings, report: Callable[[Outcome], None], notice: Callable[[str], None] = _LOG.warning
     ) -> None:
+        self.control = token_urlsafe(24)
+        """The secret that the control pages of the admin listener ask for."""
+        self.history = History()
+        self.tallies = Tallies()
+        self.reloader: Reloader | None = None
+        """Where set, reads the settings anew when a reload is asked for."""
         self._settings = settings
-        self._report = report
+        self._tell = report
         self._notice = notice
         self._marker = f"1.1 openline-{token_hex(6)}"
         self._began = time.monotonic()
         self._guard = Guard(settings, self._marker)
-        self._admin = Admin(settings, self._marker, self.status)
+        self._admin = Admin(settings, self._marker, Pages(self).by_path, self.control)
         self._identity = Identity()
+        self._engine: Engine | None = None
         self._handler: Handler | None = None
         self._listener: Listener | None = None
-        self._pool: Pool | None = None
-        self._http: PlainHttp | None = None
-        self._memory: Memory | None = None
+        self._metrics: Metrics | None = None
         self._tasks = Tasks()
+        self._retiring = Tasks()
         self._file = state_file(settings)
         self._state = State()
+
+    @property
+    def settings(self) -> Settings:
+        """Those that it goes by now."""
+        return self._settings
 
     @property
     def running(self) -> int:
@@ -73,24 +81,37 @@ class Openline:
         """Where the admin listener is, `http://…` or `unix:…`; None for nowhere."""
         return self._identity.admin
 
+    @property
+    def mode(self) -> Mode:
+        """What it does with turns now. Raises RuntimeError before the start."""
+        return self._started()[1].mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._started()[1].mode = mode
+
     def status(self) -> Status:
         """How it is doing. Raises RuntimeError before the start."""
-        if self._handler is None or self._pool is None or self._listener is None:
-            raise RuntimeError("there is no status before the start")
-        parts = urlsplit(self._settings.upstream.url)
+        engine, handler, listener = self._started()
         return Status(
             identity=self._identity,
             uptime_seconds=round(time.monotonic() - self._began, 3),
-            mode=self._settings.mode,
-            upstream=f"{parts.scheme}://{parts.netloc}",
-            unready=self._handler.unready,
-            running=self._handler.running,
-            connections=self._listener.connections,
-            pool=self._pool.status(),
+            mode=handler.mode,
+            upstream=engine.upstream,
+            unready=handler.unready,
+            running=handler.running,
+            connections=listener.connections,
+            pool=engine.pool.status(),
         )
 
-    async def start(self, *, sock: socket.socket | None = None) -> str:
-        """Listen where the settings say, or on `sock`. Returns the base URL for callers.
+    def metrics(self) -> tuple[bytes, str]:
+        """The metrics, and their content type. Raises RuntimeError before the start."""
+        if self._metrics is None:
+            raise RuntimeError("there are no metrics before the start")
+        return self._metrics.page()
+
+    async def start(self, *, sockets: Sequence[socket.socket] = ()) -> str:
+        """Listen where the settings say, or on `sockets`. Returns the base URL for callers.
 
         Raises:
             OSError: nothing can listen there.
@@ -98,17 +119,19 @@ class Openline:
             StartFault: a setting cannot be used.
         """
         self._state = self._file.load() if self._file else State()
-        self._handler = self._wire()
         settings = self._settings
+        self._engine = Engine(settings, self._state, self._marker, self._notice)
+        self._metrics = Metrics(self._engine.upstream.partition("://")[2], lambda: self._started()[0].pool.status())
+        self._handler = Handler(self._engine, self._guard, self._report)
         self._listener = Listener(
             self._handler,
             self._handler.refuse,
             most=settings.limits.connections,
             header_seconds=settings.timeouts.header_seconds,
-            mark=self._guard.cors.mark,
+            mark=self._mark,
         )
         try:
-            await self._listener.start([sock] if sock else bind(settings.listen_host, settings.listen_port))
+            await self._listener.start(sockets or bind(settings.listen_host, settings.listen_port))
         except OSError:
             self._file = None  # it belongs to the one that listens there
             await self.close()
@@ -122,6 +145,22 @@ class Openline:
             raise
         self._tasks.start(self._keep(), "state file")
         return base
+
+    def reload(self, settings: Settings) -> Reload:
+        """Go by other settings from the next request on; running turns end by the old ones.
+
+        Raises StartFault where a setting cannot be used: then nothing has changed.
+        """
+        engine, handler, _ = self._started()
+        told = difference(msgspec.structs.replace(self._settings, mode=handler.mode), settings)
+        if not engine.suits(settings):
+            self._state = self._lasting(engine)
+            self._engine = Engine(settings, self._state, self._marker, self._notice)
+            self._retiring.start(engine.retire(), "retiring engine")
+        self._settings = settings
+        self._guard = Guard(settings, self._marker)
+        handler.follow(settings, self._engine or engine, self._guard)
+        return told
 
     async def drain(self, limit: float) -> None:
         """Take no new turns; wait for the running ones until all of their answers is sent, at most `limit` seconds."""
@@ -141,11 +180,25 @@ class Openline:
         if self._listener:
             await self._listener.close()
         await self._save()
-        if self._pool:
-            await self._pool.close()
-        if self._http:
-            await self._http.close()
+        await self._retiring.finish(0)
+        if self._engine:
+            await self._engine.close()
         await self._admin.close()  # last, so that it can tell to the end
+
+    def _started(self) -> tuple[Engine, Handler, Listener]:
+        if self._engine is None or self._handler is None or self._listener is None:
+            raise RuntimeError("there is no status before the start")
+        return self._engine, self._handler, self._listener
+
+    def _report(self, outcome: Outcome) -> None:
+        self.history.add(outcome)
+        self.tallies.add(outcome)
+        if self._metrics:
+            self._metrics.turn(outcome)
+        self._tell(outcome)
+
+    async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
+        await self._guard.cors.mark(request, response)
 
     async def _keep(self) -> None:
         """Save what is stored now and then: a crash forgets little, and what is forgotten is sent in full."""
@@ -153,28 +206,17 @@ class Openline:
             await asyncio.sleep(_SAVE_SECONDS)
             await self._save()
 
+    def _lasting(self, engine: Engine) -> State:
+        return State(self._state.key, *engine.memory.lasting())
+
     async def _save(self) -> None:
-        if self._file is None or self._memory is None:
+        if self._file is None or self._engine is None:
             return
-        heads, items = self._memory.lasting()
-        if (heads, items) == (list(self._state.heads), list(self._state.items)):
+        lasting = self._lasting(self._engine)
+        if (lasting.heads, lasting.items) == (list(self._state.heads), list(self._state.items)):
             return
-        self._state = State(self._state.key, heads, items)
+        self._state = lasting
         try:
             await asyncio.to_thread(self._file.save, self._state)
         except OSError as error:
             _LOG.warning("the state file %s cannot be written: %s", self._file.path, error.strerror)
-
-    def _wire(self) -> Handler:
-        settings = self._settings
-        way = way_upstream(settings, os.environ)
-        heads = Heads(most=settings.heads.max_count, max_age=settings.heads.max_age_seconds, clock=time.monotonic)
-        known = capabilities(settings.upstream)
-        host = Host(known, recheck_seconds=settings.pool.recheck_seconds, clock=time.monotonic)
-        self._pool = Pool(settings, host, dialler(settings, way), heads, self._notice)
-        self._http = PlainHttp(way, settings, self._marker)
-        keyed = Keyed(passing=Fingerprints(token_bytes(32)), stored=Fingerprints(self._state.key))
-        heads.restore(self._state.heads, self._state.items)
-        memory = self._memory = Memory(Rules(settings.match, known.summaries_count), keyed, heads, host)
-        turns = Turns(settings, memory, host, self._pool, self._http)
-        return Handler(settings, way.address, keyed.stored, turns, self._http, self._guard, self._report)

@@ -10,14 +10,14 @@ from secrets import token_hex
 import msgspec
 from aiohttp import web
 
-from proxy.config import OWN_HEADERS, Settings
-from proxy.core.fingerprint import Fingerprints
+from proxy.config import OWN_HEADERS, Mode, Settings
 from proxy.core.reasons import Passed, Plain, Route
 from proxy.core.request import CreateRequest, NotPlain, parse
 from proxy.errors import Answer, Problem, Refused
 from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, is_deeper, is_fuller, read
 from proxy.server.caller import crowded
 from proxy.server.cors import is_preflight
+from proxy.server.engine import Engine
 from proxy.server.guard import Guard
 from proxy.server.responses import HttpSink, labels
 from proxy.server.status import Identity
@@ -25,9 +25,8 @@ from proxy.server.target import Target, target
 from proxy.turns.outcome import End, Outcome
 from proxy.turns.sink import CallerGone
 from proxy.turns.turn import Turn
-from proxy.turns.turns import Turns
-from proxy.upstream.address import SEMANTIC, Address, pool_key, unlisted_credential
-from proxy.upstream.http import HttpRequest, PlainHttp
+from proxy.upstream.address import SEMANTIC, pool_key, unlisted_credential
+from proxy.upstream.http import HttpRequest
 
 _RESPONSES = "/v1/responses"
 _HEALTH = "/healthz"
@@ -50,6 +49,8 @@ class _Call:
     upload: Upload
     sink: HttpSink
     outcome: Outcome
+    engine: Engine
+    began: float
 
     def origin(self) -> HttpRequest:
         """The request as it came. Raises Refused: a header that the HTTP library cannot write."""
@@ -68,30 +69,23 @@ class Handler:
                   └─ refused      └─ no ─▶ PlainHttp ──┘
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        address: Address,
-        fingerprints: Fingerprints,
-        turns: Turns,
-        http: PlainHttp,
-        guard: Guard,
-        report: Callable[[Outcome], None],
-    ) -> None:
-        self._settings = settings
-        self._address = address
-        self._fingerprints = fingerprints
-        self._turns = turns
-        self._http = http
-        self._guard = guard
+    def __init__(self, engine: Engine, guard: Guard, report: Callable[[Outcome], None]) -> None:
         self._report = report
-        self._semantic = {*SEMANTIC, *(name.lower() for name in settings.upstream.semantic_headers)}
         self.identity = Identity()
         self.running = 0
         self.draining = False
         self._drained = False
         self._idle = asyncio.Event()
         self._unpacking = ThreadPoolExecutor(_UNPACKED_AT_ONCE, "unpacking")
+        self.follow(engine.settings, engine, guard)
+
+    def follow(self, settings: Settings, engine: Engine, guard: Guard) -> None:
+        """Serve new requests by these; those that run go on by what they began with."""
+        self._settings = settings
+        self._engine = engine
+        self._guard = guard
+        self._semantic = {*SEMANTIC, *(name.lower() for name in settings.upstream.semantic_headers)}
+        self.mode: Mode = settings.mode
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer any request, and report its outcome once, however it ends."""
@@ -100,18 +94,23 @@ class Handler:
             return self._health(request, asked)
         began = time.monotonic()
         timeouts = self._settings.timeouts
-        outcome = Outcome(f"ol_{token_hex(12)}", Route.PASSTHROUGH, method=request.method, path=asked.path)
+        outcome = Outcome(
+            f"ol_{token_hex(12)}", Route.PASSTHROUGH, method=request.method, path=asked.path, run=asked.run
+        )
         call = _Call(
             request,
             asked,
             Upload(request.content, timeouts.silence_seconds),
             HttpSink(request, timeouts.write_seconds, lambda: self.draining),
             outcome,
+            self._engine,
+            began,
         )
         self.running += 1
         accounted = False
         try:
-            await self._serve(call)
+            with call.engine.at_work():
+                await self._serve(call)
             accounted = True
         except CallerGone:
             outcome.end, accounted = End.HUNG_UP, True
@@ -125,6 +124,7 @@ class Handler:
                 outcome.end, outcome.status = End.ERROR, outcome.status or 500
             outcome.request_bytes = call.upload.size
             outcome.total_seconds = time.monotonic() - began
+            outcome.ended_at = time.time()
             self.running -= 1
             if not self.running:
                 self._idle.set()
@@ -155,7 +155,7 @@ class Handler:
     def refuse(self, problem: Problem, detail: str) -> Answer:
         """The answer to what never became a request, reported as an outcome without a word of what was sent."""
         outcome = Outcome(f"ol_{token_hex(12)}", Route.PASSTHROUGH, method="-", path="-", end=End.ERROR)
-        outcome.status, outcome.faults = problem.value[0], [detail]
+        outcome.status, outcome.faults, outcome.ended_at = problem.value[0], [detail], time.time()
         self._report(outcome)
         return problem.answer(detail, {"x-request-id": outcome.id, **labels(outcome)})
 
@@ -224,14 +224,14 @@ class Handler:
         """The setting, or what the header says for this one turn."""
         asked = request.headers.get(_MODE)
         if asked is None:
-            return self._settings.mode
+            return self.mode
         if asked not in _MODES:
             raise Refused(Problem.BAD_REQUEST, f"the header {_MODE} must be one of {', '.join(_MODES)}")
         return asked
 
     async def _turn(self, call: _Call, origin: HttpRequest, *, forced_full: bool) -> None:
         """Run a turn, or pass on what is no plain create."""
-        limits, upstream = self._settings.limits, self._settings.upstream
+        limits, upstream = self._settings.limits, call.engine.settings.upstream
         try:
             raw = await read(call.upload, limits.body_bytes)
         except BodyFault as fault:
@@ -248,11 +248,15 @@ class Handler:
             await self._pass(call, origin, error.reason if isinstance(error, NotPlain) else Passed.ODD_BODY)
             return
         key = pool_key(
-            self._address, origin.headers, upstream.identity_headers, upstream.beta_header, self._fingerprints
+            call.engine.address,
+            origin.headers,
+            upstream.identity_headers,
+            upstream.beta_header,
+            call.engine.fingerprints,
         )
         call.outcome.route, call.outcome.request_bytes = Route.FULL, len(raw)
         call.sink.wants_json = not create.stream
-        await self._turns.run(Turn(create, key, origin, forced_full, call.outcome), call.sink)
+        await call.engine.turns.run(Turn(create, key, origin, forced_full, call.outcome), call.sink)
 
     def _parsed(self, plain: bytes) -> CreateRequest:
         """The create that a body is, within limits. Raises NotPlain."""
@@ -284,8 +288,9 @@ class Handler:
         outcome.route = Route.HTTP if isinstance(reason, Plain) else Route.PASSTHROUGH
         outcome.reason, outcome.end = reason, End.PASSED
         try:
-            response = await self._http.open(origin)
+            response = await call.engine.http.open(origin)
             outcome.status = response.status
+            outcome.first_event_seconds = time.monotonic() - call.began if isinstance(reason, Plain) else None
             await call.sink.forward(response, outcome)
         except Refused as error:
             if upload.fault:

@@ -10,16 +10,20 @@ from proxy.token import Token
 
 HEADER = "x-openline-token"
 # Callers that can set a base URL and nothing else show the token in its path: http://HOST:PORT/t/TOKEN/v1
-# More than once where a whole base URL was put ahead of what had it already.
-_AHEAD = re.compile(r"(?:/t/[^/?#]*)+")
+# More than once where a whole base URL was put ahead of what had it already. `openline exec` names its run there.
+_AHEAD = re.compile(r"(?:/(?:t|openline-run)/[^/?#]*)+")
+_TOKENS = re.compile(r"/t/([^/?#]*)")
+_RUN = re.compile(r"/openline-run/([A-Za-z0-9_-]{1,64})(?=/|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`text` is path and query as they came, without the token; `trusted` whether it was shown, where it must be."""
+    """`text` is path and query as they came, without what stood ahead; `trusted` whether the token was shown."""
 
     text: str = field(repr=False)
     trusted: bool
+    run: str | None = None
+    """Which `openline exec` it belongs to."""
 
     @property
     def path(self) -> str:
@@ -31,12 +35,14 @@ def target(request: web.BaseRequest, token: Token | None) -> Target:
     """What `request` asks for. A token in its path is taken off also where none is wanted: it must not go upstream."""
     text = request.raw_path
     shown = [value.encode("utf-8", "surrogateescape") for value in request.headers.getall(HEADER, ())]
+    run = None
     if ahead := _AHEAD.match(text):
-        shown += (unquote_to_bytes(one.encode("utf-8", "surrogateescape")) for one in ahead[0].split("/t/")[1:])
+        shown += (unquote_to_bytes(one.encode("utf-8", "surrogateescape")) for one in _TOKENS.findall(ahead[0]))
+        run = (_RUN.findall(ahead[0]) or [None])[0]
         rest = text[ahead.end() :]
         text = rest if rest.startswith("/") else f"/{rest}"
     if token is None:
-        return Target(text, trusted=True)
+        return Target(text, trusted=True, run=run)
     # In another spelling (//t/TOKEN) it would be logged, and sent to the upstream.
     left_in = token.is_in(unquote_to_bytes(text.encode("utf-8", "surrogateescape")))
-    return Target(text, not left_in and any(token.matches(one) for one in shown))
+    return Target(text, not left_in and any(token.matches(one) for one in shown), run)

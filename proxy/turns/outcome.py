@@ -41,3 +41,7 @@ class Outcome:
     context_suspect: bool = False
     faults: list[str] = field(default_factory=list)
     """What went wrong on the way, each in one line; nothing private."""
+    run: str | None = None
+    """Which `openline exec` it belongs to."""
+    ended_at: float = 0.0
+    """When it was over: seconds since 1970."""

@@ -250,6 +250,7 @@ class Turns:
             await self._answer(turn, sink, refused.problem.answer(refused.detail))
             return
         outcome.status, outcome.end = response.status, End.PASSED
+        outcome.first_event_seconds = time.monotonic() - turn.began
         await sink.forward(response, outcome)
 
     def _release(self, turn: Turn) -> None:

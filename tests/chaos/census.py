@@ -42,8 +42,8 @@ NOTHING = Held(0, 0, 0, 0, 0, 0)
 
 def pool_of(app: Openline) -> Pool:
     """The proxy's pool."""
-    assert app._pool is not None
-    return app._pool
+    assert app._engine is not None
+    return app._engine.pool
 
 
 def connections(app: Openline) -> list[Connection]:
@@ -71,10 +71,10 @@ def check_maps(app: Openline, keys: int, most_heads: int) -> None:
     assert all(pool._connections.values()), "a key without connections is remembered"
     assert not pool._coming, pool._coming
     assert len(pool._breakers) <= keys
-    assert app._memory is not None
-    assert len(app._memory._heads) <= most_heads
+    assert app._engine is not None
+    assert len(app._engine.memory._heads) <= most_heads
     numbers = set(pool._numbered)
-    for group in app._memory._heads._heads.values():
+    for group in app._engine.memory._heads._heads.values():
         for head in group:
             assert head.stored or head.place.connection in numbers, f"a head outlived its connection: {head.place}"
     tasks = len(pool._tasks)

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -60,19 +61,21 @@ async def started(
 ) -> AsyncIterator[Command]:
     """Start `openline ARGUMENTS` without the developer's own settings; killed at the end if it still runs."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OPENLINE_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *python, "-m", "proxy", *arguments),
-        env={**inherited, "XDG_CONFIG_HOME": str(ROOT / "tests" / "no-such-folder"), **(environ or {})},
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield Command(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+    own = {"XDG_CONFIG_HOME": str(ROOT / "tests" / "no-such-folder"), "OPENLINE_LOG_FORMAT": "human"}
+    with tempfile.TemporaryDirectory() as state:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *python, "-m", "proxy", *arguments),
+            env={**inherited, **own, "XDG_STATE_HOME": state, **(environ or {})},
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield Command(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
 
 
 async def ran(

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from proxy import __version__
-from proxy.cli.run import _refusal
+from proxy.cli.serving import refusal
 from proxy.tasks import Tasks
 from tests.cli.process import ROOT, Command, ran, started
 
@@ -209,7 +209,7 @@ async def test_a_port_taken_by_another_openline_is_said() -> None:
 )
 async def test_any_other_reason_not_to_listen_is_said(error: OSError, reason: str) -> None:
     """What is no taken port is said in the system's words, or in the error's own where it has no number."""
-    assert await _refusal(("::1", 80), error) == (
+    assert await refusal(("::1", 80), error) == (
         f"port 80 on ::1 cannot be listened on: {reason}; choose another with --port or --listen"
     )
 

@@ -16,8 +16,8 @@ async def test_as_many_as_the_setting_says(*, store: bool) -> None:
     """Of three conversations the one that was used longest ago is forgotten; the latest goes on as a delta."""
     async with stack(settings=remembering(Heads(max_count=2))) as running:
         talks = [await begun(running, chat(f"Talk {number}. [[rounds=0]]", store=store)) for number in range(3)]
-        assert running.app._memory is not None
-        assert len(running.app._memory._heads) == 2
+        assert running.app._engine is not None
+        assert len(running.app._engine.memory._heads) == 2
         await goes_on(running, talks[2])
         await goes_on(running, talks[0], "full", "no_match")
 

@@ -286,7 +286,7 @@ async def test_without_any_port_it_goes_on_without() -> None:
     app = Openline(Settings(listen="[::1%nowhere]:0"), lambda _: None)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         try:
-            base = await app.start(sock=sock)
+            base = await app.start(sockets=[sock])
             assert app.admin is None
             assert (await ask(base, "GET", "/healthz")).status == 200
         finally:
@@ -297,7 +297,7 @@ async def test_a_socket_that_cannot_listen_is_closed() -> None:
     """What goes wrong after binding leaves no socket behind."""
     one, other = socket.socketpair()
     with other, pytest.raises(OSError, match="Invalid argument"):
-        await Admin(Settings(), "marker", lambda: pytest.fail("nobody asks"))._listen([one])
+        await Admin(Settings(), "marker", {}, "secret")._listen([one])
     assert one.fileno() == -1
 
 

@@ -46,7 +46,7 @@ async def test_a_socket_can_be_handed_in() -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
         try:
-            assert await app.start(sock=sock) == f"http://127.0.0.1:{port}/v1"
+            assert await app.start(sockets=[sock]) == f"http://127.0.0.1:{port}/v1"
             assert (await ask(f"http://127.0.0.1:{port}", "GET", "/healthz")).status == 200
             assert (await ask(f"http://127.0.0.1:{port}", "GET", "http://no.path/")).status == 400
         finally:
@@ -102,7 +102,7 @@ async def test_a_proxy_whose_upstream_is_itself_answers(target: str) -> None:
         outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         app = Openline(Settings(listen="127.0.0.1:0", upstream=Upstream(url=url)), outcomes.put_nowait)
         try:
-            await app.start(sock=sock)
+            await app.start(sockets=[sock])
             response = await ask(url, "POST", target, [KEY], b'{"model":"m","input":"hello"}')
         finally:
             await app.close()
@@ -124,8 +124,8 @@ async def test_two_proxies_in_a_row_are_no_loop() -> None:
             for port in reversed(ports)
         ]
         try:
-            await apps[0].start(sock=one)
-            await apps[1].start(sock=other)
+            await apps[0].start(sockets=[one])
+            await apps[1].start(sockets=[other])
             assert (
                 await ask(f"http://127.0.0.1:{ports[0]}", "GET", "/v1/models", [KEY, ("via", "1.1 x")])
             ).status == 508
@@ -160,8 +160,8 @@ async def test_faults_of_our_own_are_logged(caplog: pytest.LogCaptureFixture) ->
     app = Openline(Settings(listen="127.0.0.1:0", upstream=Upstream(url=base)), outcomes.append)
     try:
         url = await app.start()
-        assert app._http is not None
-        await app._http.close()  # so that using it is a bug
+        assert app._engine is not None
+        await app._engine.http.close()  # so that using it is a bug
         response = await ask(url, "GET", "/v1/models")
         assert (response.status, response.header("server"), response.header("connection")) == (500, None, "close")
         assert (response.error()["code"], response.error()["type"]) == ("openline_fault", "server_error")
@@ -198,7 +198,7 @@ async def test_stored_heads_survive_a_restart(tmp_path: Path, monkeypatch: pytes
                 port = sock.getsockname()[1]
                 app = Openline(keeping(sock, rig.app._settings.upstream.url), lambda _: None)
                 try:
-                    url = await app.start(sock=sock)
+                    url = await app.start(sockets=[sock])
                     body = msgspec.json.encode({"model": "gpt-5.4", "input": items, "store": True})
                     response = await ask(url, "POST", "/v1/responses", [KEY], body)
                 finally:
@@ -233,7 +233,7 @@ async def test_a_state_file_that_cannot_be_written_is_a_warning(
         async with rigged() as rig:
             with socket.create_server(("127.0.0.1", 0)) as sock:
                 app = Openline(keeping(sock, rig.app._settings.upstream.url), lambda _: None)
-                url = await app.start(sock=sock)
+                url = await app.start(sockets=[sock])
                 try:
                     body = b'{"model":"gpt-5.4","input":"hello","store":true}'
                     assert (await ask(url, "POST", "/v1/responses", [KEY], body)).status == 200

@@ -209,8 +209,8 @@ async def test_a_page_reads_that_openline_is_full_or_draining() -> None:
 async def test_a_page_reads_a_fault_of_our_own() -> None:
     """What the HTTP library answers for us is readable too."""
     async with rigged(allowed_origins=(PAGE,)) as rig:
-        assert rig.app._http is not None
-        await rig.app._http.close()  # so that using it is a bug
+        assert rig.app._engine is not None
+        await rig.app._engine.http.close()  # so that using it is a bug
         response = await rig.ask("GET", "/v1/models", [KEY, FROM_PAGE])
         assert response.error()["code"] == "openline_fault"
         assert exposed_to(response) == OURS

@@ -20,8 +20,8 @@ async def test_the_caller_is_told_nothing_of_it(method: str, path: str, body: by
         url = await app.start()
         try:
             sim.faults.add(Fault("refuse", "upgrade", status=404))
-            assert app._http is not None
-            await app._http.close()  # so that using it is a bug
+            assert app._engine is not None
+            await app._engine.http.close()  # so that using it is a bug
             response = await ask(url, method, path, [KEY], body)
         finally:
             await app.close()

@@ -13,8 +13,8 @@ from tests.trust.test_separation import A, installation, stored_turn
 
 def known(app: Openline) -> set[bytes]:
     """The fingerprints of all heads, stored or not."""
-    assert app._memory is not None
-    return set(app._memory._heads._heads)
+    assert app._engine is not None
+    return set(app._engine.memory._heads._heads)
 
 
 async def test_only_what_is_stored_has_a_lasting_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

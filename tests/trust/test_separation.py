@@ -148,8 +148,8 @@ async def stored_turn(port: int, identity: Identity, talk: Chat) -> tuple[str, C
 
 def fingerprints(app: Openline) -> set[bytes]:
     """Those of the stored heads."""
-    assert app._memory is not None
-    return {head.fingerprint for head in app._memory.lasting()[0]}
+    assert app._engine is not None
+    return {head.fingerprint for head in app._engine.memory.lasting()[0]}
 
 
 A: Identity = (("authorization", "Bearer a"), ("openai-project", "p"))

@@ -1,0 +1,184 @@
+"""A serving proxy: from its settings to its last turn, with its lines, its signals and its instance file."""
+
+import asyncio
+import contextlib
+import errno
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+
+import click
+
+from proxy import __version__
+from proxy.cli import occupant
+from proxy.cli.flags import BadSettings
+from proxy.cli.greeting import greeting
+from proxy.cli.output import Output
+from proxy.errors import StartFault
+from proxy.instance import Instance, InstanceFile
+from proxy.server.admin import CannotListen
+from proxy.server.app import Openline
+from proxy.server.reload import Reload
+from proxy.settings_sources import ConfigError, Loaded
+from proxy.tasks import Tasks
+from proxy.telemetry.lines import Lines
+
+_CLOSE_SECONDS = 5.0
+
+
+class _Signals:
+    """SIGINT and SIGTERM: the first asks to end, the second to end at once, a third is the system's. SIGHUP: reload."""
+
+    def __init__(self, hang_up: Callable[[], None]) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        self.status = 0
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._came, number)
+        self._loop.add_signal_handler(signal.SIGHUP, hang_up)
+
+    def _came(self, number: signal.Signals) -> None:
+        self.status = 128 + number
+        if not self.first.is_set():
+            self.first.set()
+            return
+        self.second.set()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            self._loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What one `openline run` goes by. `reread` reads the settings anew, from the same sources."""
+
+    loaded: Loaded
+    reread: Callable[[], Loaded]
+    lines: Lines
+    out: Output
+    sockets: Sequence[socket] = ()
+    log: Path | None = None
+
+    async def run(self) -> int:
+        """Serve until a signal; gives the exit status."""
+        settings = self.loaded.settings
+        app = Openline(settings, lambda outcome: self.out.line(self.lines.turn(outcome)), self._say)
+        app.reloader = lambda: self._reload(app)
+        signals = _Signals(lambda: self._hang_up(app))
+        file: InstanceFile | None = None
+        try:
+            base = await self._start(app)
+            file = self._sign_in(app, base)
+            self._greet(app, base)
+            await signals.first.wait()
+            return await self._drain(app, app.settings.drain_seconds, signals)
+        finally:
+            if file:
+                file.remove()
+            # The process ends either way: a close that hangs must not keep it.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await app.close()
+
+    def _say(self, text: str) -> None:
+        self.out.line(self.lines.notice(text))
+
+    async def _start(self, app: Openline) -> str:
+        settings = self.loaded.settings
+        try:
+            return await app.start(sockets=self.sockets)
+        except StartFault as fault:
+            raise BadSettings(str(fault)) from None
+        except CannotListen as refused:
+            raise click.ClickException(await _no_admin(refused.place, refused.error)) from None
+        except OSError as error:
+            raise click.ClickException(await refusal((settings.listen_host, settings.listen_port), error)) from None
+
+    def _sign_in(self, app: Openline, base: str) -> InstanceFile:
+        """Leave the file by which the command line finds this process; without it the turns go on all the same."""
+        log = str(self.log) if self.log else None
+        file = InstanceFile(
+            Instance(
+                pid=app.status().identity.pid,
+                version=__version__,
+                api=base,
+                admin=app.admin,
+                control=app.control,
+                started_at=time.time(),
+                log=log,
+            )
+        )
+        try:
+            file.write()
+        except OSError as error:
+            self._say(f"no file for the command line can be left ({error.strerror}): it will not find this process")
+        return file
+
+    def _greet(self, app: Openline, base: str) -> None:
+        text = "\n".join(greeting(self.loaded, base, app.admin))
+        settings = self.loaded.settings
+        details = {"version": __version__, "api": base, "admin": app.admin, "upstream": settings.upstream.url}
+        self.out.line(self.lines.event("listening", text, **details, mode=settings.mode))
+
+    def _reload(self, app: Openline) -> Reload:
+        """Go by the settings as they are now. Raises ConfigError, StartFault: then the old ones stay."""
+        told = app.reload(self.reread().settings)
+        self._say(reload_line(told))
+        return told
+
+    def _hang_up(self, app: Openline) -> None:
+        try:
+            self._reload(app)
+        except (ConfigError, StartFault) as error:
+            self._say(f"the settings cannot be used, and the old ones stay: {error}")
+
+    async def _drain(self, app: Openline, limit: float, signals: _Signals) -> int:
+        """Let running turns end, unless a second signal or the limit comes first."""
+        count = app.running
+        if count:
+            turns = "1 running turn" if count == 1 else f"{count} running turns"
+            self._say(f"waiting for {turns}, at most {limit:g} s; press Ctrl-C again to end at once")
+        tasks = Tasks()
+        draining = tasks.start(app.drain(limit), "drain")
+        at_once = tasks.start(signals.second.wait(), "second signal")
+        await asyncio.wait((draining, at_once), timeout=limit + 1.0, return_when=asyncio.FIRST_COMPLETED)
+        if draining.done():
+            await draining
+        left = app.running
+        await tasks.close()
+        if not left and not signals.second.is_set():
+            self._say("ended")
+            return 0
+        self._say(f"ended with {left} unfinished")
+        return signals.status
+
+
+def reload_line(told: Reload) -> str:
+    """What a reload changed, in words."""
+    changed = f"changed: {', '.join(told.changed)}" if told.changed else "nothing changed that counts now"
+    waiting = f"; from the next start on: {', '.join(told.waiting)}" if told.waiting else ""
+    return f"settings read anew, {changed}{waiting}"
+
+
+async def refusal(address: tuple[str, int], error: OSError) -> str:
+    """Why callers cannot be listened to there, and what to do."""
+    why = await _why(address, error)
+    taken = error.errno == errno.EADDRINUSE
+    way = "another port with --port (0: any free one)" if taken else "another with --port or --listen"
+    return f"{why}; choose {way}"
+
+
+async def _no_admin(place: Path | tuple[str, int], error: OSError) -> str:
+    """The same of the admin listener."""
+    return f'admin_listen: {await _why(place, error)}; choose another, or "auto"'
+
+
+async def _why(place: Path | tuple[str, int], error: OSError) -> str:
+    name = f"the socket {place}" if isinstance(place, Path) else f"port {place[1]} on {place[0]}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{name} is taken: {await occupant.describe(place)}"
+    return f"{name} cannot be listened on: {error.strerror or error}"

@@ -1,0 +1,84 @@
+"""An engine: all that takes turns to the upstream under one set of settings. A reload may put another in its place."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from secrets import token_bytes
+from urllib.parse import urlsplit
+
+from proxy.config import Settings
+from proxy.core.fingerprint import Fingerprints
+from proxy.core.heads import Heads
+from proxy.core.meaning import Rules
+from proxy.state import State
+from proxy.turns.memory import Keyed, Memory
+from proxy.turns.turns import Turns
+from proxy.upstream.capabilities import Host, capabilities
+from proxy.upstream.dial import dialler
+from proxy.upstream.http import PlainHttp
+from proxy.upstream.pool import Pool
+from proxy.upstream.way import way_upstream
+
+# The settings that an engine is made by; all others are the server's.
+_OWN = ("match", "replay", "after_loss", "upstream", "pool", "heads", "timeouts")
+
+
+class Engine:
+    """One upstream's pool, memory and turns.
+
+    Turns ─▶ Pool ─▶ upstream
+      └──▶ PlainHttp ──┘
+    """
+
+    def __init__(self, settings: Settings, state: State, marker: str, notice: Callable[[str], None]) -> None:
+        """Raise StartFault where a setting cannot be used."""
+        self.settings = settings
+        way = way_upstream(settings, os.environ)
+        heads = Heads(most=settings.heads.max_count, max_age=settings.heads.max_age_seconds, clock=time.monotonic)
+        known = capabilities(settings.upstream)
+        host = Host(known, recheck_seconds=settings.pool.recheck_seconds, clock=time.monotonic)
+        keyed = Keyed(passing=Fingerprints(token_bytes(32)), stored=Fingerprints(state.key))
+        heads.restore(state.heads, state.items)
+        self.address = way.address
+        self.fingerprints = keyed.stored
+        self.pool = Pool(settings, host, dialler(settings, way), heads, notice)
+        self.http = PlainHttp(way, settings, marker)
+        self.memory = Memory(Rules(settings.match, known.summaries_count), keyed, heads, host)
+        self.turns = Turns(settings, self.memory, host, self.pool, self.http)
+        self.running = 0
+        self._idle = asyncio.Event()
+
+    @property
+    def upstream(self) -> str:
+        """Scheme, host and port; a path may be a secret."""
+        parts = urlsplit(self.settings.upstream.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def suits(self, settings: Settings) -> bool:
+        """Whether one that is made by these settings would be the same."""
+        return all(getattr(self.settings, name) == getattr(settings, name) for name in _OWN)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """A request is served by it."""
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
+            if not self.running:
+                self._idle.set()
+
+    async def retire(self) -> None:
+        """Close it once nothing is served by it any more: nothing new may be."""
+        while self.running:
+            self._idle.clear()
+            await self._idle.wait()
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection to the upstream."""
+        await self.pool.close()
+        await self.http.close()
