@@ -11,6 +11,7 @@ from aiohttp import web
 
 from proxy.config import Settings, is_loopback
 from proxy.errors import Answer, Problem, Refused
+from proxy.server.body import BodyFault, Prefix, Upload, read
 from proxy.server.caller import crowded
 from proxy.server.guard import Guard
 from proxy.server.listener import Listener, bind
@@ -22,6 +23,7 @@ SECRET = "x-openline-control"  # noqa: S105 - the name of a header
 _HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 _METHODS = {"GET": ("GET", "HEAD"), "POST": ("POST",)}
 _BODY_BYTES = 4_096
+_BODY_SECONDS = 5.0
 # A few probes, a person, a command: who holds more than this holds up nobody but others of them.
 _MOST_CONNECTIONS = 32
 
@@ -112,7 +114,7 @@ class Admin:
         try:
             page = self._page(request, path)
             # The last of several wins, as for most readers of a query.
-            body = await request.content.read(_BODY_BYTES) if page.method == "POST" else b""
+            body = await _body(request) if page.method == "POST" else b""
             answer = await page.answer(Asked(dict(parse_qsl(query)), body))
         except Refused as refused:
             answer = refused.problem.answer(refused.detail, self._allowed(path, refused))
@@ -142,6 +144,17 @@ class Admin:
         if refused.problem is not Problem.ADMIN_METHOD:
             return None
         return {"allow": ", ".join(_METHODS[self._pages[path].method])}
+
+
+async def _body(request: web.Request) -> bytes:
+    """A small one, in a few seconds. Raises Refused."""
+    try:
+        body = await read(Upload(request.content, _BODY_SECONDS), _BODY_BYTES)
+    except BodyFault as fault:
+        raise Refused(Problem.BAD_REQUEST, str(fault)) from fault
+    if isinstance(body, Prefix):
+        raise Refused(Problem.BAD_REQUEST, f"its body has more than {_BODY_BYTES} bytes")
+    return body
 
 
 def _refuse(problem: Problem, detail: str) -> Answer:

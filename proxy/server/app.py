@@ -23,7 +23,7 @@ from proxy.server.status import Identity, Status, url
 from proxy.state import State, state_file
 from proxy.tasks import Tasks
 from proxy.telemetry.history import History
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.metrics import Load, Metrics
 from proxy.telemetry.summary import Tallies
 from proxy.turns.outcome import Outcome
 
@@ -47,7 +47,7 @@ class Openline:
         self.tallies = Tallies()
         self.reloader: Reloader | None = None
         """Where set, reads the settings anew when a reload is asked for."""
-        self._settings = settings
+        self._settings = self._started_by = settings
         self._tell = report
         self._notice = notice
         self._marker = f"1.1 openline-{token_hex(6)}"
@@ -121,7 +121,7 @@ class Openline:
         self._state = self._file.load() if self._file else State()
         settings = self._settings
         self._engine = Engine(settings, self._state, self._marker, self._notice)
-        self._metrics = Metrics(self._engine.upstream.partition("://")[2], lambda: self._started()[0].pool.status())
+        self._metrics = self._measure(self._engine)
         self._handler = Handler(self._engine, self._guard, self._report)
         self._listener = Listener(
             self._handler,
@@ -152,10 +152,13 @@ class Openline:
         Raises StartFault where a setting cannot be used: then nothing has changed.
         """
         engine, handler, _ = self._started()
-        told = difference(msgspec.structs.replace(self._settings, mode=handler.mode), settings)
+        now = msgspec.structs.replace(self._settings, mode=handler.mode)
+        told = difference(now, settings, started=self._started_by)
         if not engine.suits(settings):
             self._state = self._lasting(engine)
             self._engine = Engine(settings, self._state, self._marker, self._notice)
+            if self._engine.upstream != engine.upstream:
+                self._metrics = self._measure(self._engine)
             self._retiring.start(engine.retire(), "retiring engine")
         self._settings = settings
         self._guard = Guard(settings, self._marker)
@@ -189,6 +192,14 @@ class Openline:
         if self._engine is None or self._handler is None or self._listener is None:
             raise RuntimeError("there is no status before the start")
         return self._engine, self._handler, self._listener
+
+    def _measure(self, engine: Engine) -> Metrics:
+        """Metrics of turns to one upstream: with another one their counters begin anew."""
+        return Metrics(engine.upstream.partition("://")[2], lambda: self.status().pool, self._load)
+
+    def _load(self) -> Load:
+        status = self.status()
+        return Load(status.running, status.connections)
 
     def _report(self, outcome: Outcome) -> None:
         self.history.add(outcome)

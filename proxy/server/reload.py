@@ -32,15 +32,15 @@ class Reload:
     """Those that count from the next start on."""
 
 
-def difference(before: Settings, after: Settings) -> Reload:
-    """What going from one to the other changes. The token counts as `token_file`, and at once."""
-    names = tuple(_differing(before, after))
-    if before.token != after.token and "token_file" not in names:
-        names = (*names, "token_file")
-    return Reload(
-        tuple(name for name in names if name not in _AT_THE_START),
-        tuple(name for name in names if name in _AT_THE_START),
-    )
+def difference(before: Settings, after: Settings, *, started: Settings) -> Reload:
+    """What going from one to the other changes, of a process that `started` with others, maybe.
+
+    The token counts as `token_file`, and at once.
+    """
+    changed = [name for name in _differing(before, after) if name not in _AT_THE_START]
+    if before.token != after.token and "token_file" not in changed:
+        changed.append("token_file")
+    return Reload(tuple(changed), tuple(name for name in _differing(started, after) if name in _AT_THE_START))
 
 
 def _differing(before: Section, after: Section, prefix: str = "") -> list[str]:

@@ -124,10 +124,11 @@ async def test_verbose_says_what_is_set_and_where(tmp_path: Path) -> None:
     arguments = ("run", "-v", "--port", "0", "--config", str(file))
     async with started(*arguments, environ={"OPENLINE_POOL__WAIT_SECONDS": "2"}) as command:
         await command.base()
-        assert [await command.line() for _ in range(4)] == [
+        assert [await command.line() for _ in range(5)] == [
             f"set: match (file {file})",
             "set: listen (flag --listen)",
             "set: verbose (flag --verbose)",
+            "set: log_format (environment variable OPENLINE_LOG_FORMAT)",
             "set: pool.wait_seconds (environment variable OPENLINE_POOL__WAIT_SECONDS)",
         ]
         command.send(signal.SIGTERM)

@@ -1,0 +1,188 @@
+"""Reload: other settings count from the next request on; running turns end by the old ones; bad ones change nothing."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from proxy.config import Heads, Limits, Settings, Timeouts, Upstream
+from proxy.core.reasons import Route
+from proxy.errors import StartFault
+from proxy.server.reload import difference
+from proxy.settings_sources import Leaf, leaves
+from proxy.simulator import Simulator
+from proxy.tasks import Tasks
+from proxy.token import Token
+from tests.e2e.stack import Chat, Stack, stack
+from tests.server.wire import KEY, ask, rigged
+
+OTHER = {
+    "listen": "127.0.0.1:1",
+    "token_file": "f",
+    "admin_listen": "off",
+    "allowed_hosts": ("box",),
+    "allowed_origins": ("http://a",),
+    "upstream.url": "http://b/v1",
+    "upstream.identity_headers": ("x-a",),
+    "upstream.semantic_headers": ("x-b",),
+    "upstream.beta_header": "b",
+    "upstream.ca_file": "c",
+}
+BEGIN = Chat(({"role": "user", "content": "hi"},))
+TOKEN = Token("0123456789abcdef")
+
+
+def other(leaf: Leaf) -> object:
+    """Another value than the default."""
+    if leaf.key in OTHER:
+        return OTHER[leaf.key]
+    if isinstance(leaf.default, bool):
+        return not leaf.default
+    if isinstance(leaf.default, int | float):
+        return type(leaf.default)(leaf.default * 2 + 1)
+    words = leaf.expects.replace('"', "").split(" or ")
+    return next(word for word in words if word != leaf.default)
+
+
+@pytest.mark.parametrize("leaf", list(leaves()), ids=lambda leaf: leaf.key)
+def test_each_changed_setting_is_named(leaf: Leaf) -> None:
+    """Whatever one setting is changed: it alone is told, once, as one that counts now or from the next start on."""
+    section, _, name = leaf.key.rpartition(".")
+    before = Settings()
+    if section:
+        changed = msgspec.structs.replace(getattr(before, section), **{name: other(leaf)})
+        after = msgspec.structs.replace(before, **{section: changed})
+    else:
+        after = Settings(**{name: other(leaf), "token": TOKEN if name == "token_file" else None})  # type: ignore[arg-type] # no kwargs type
+    told = difference(before, after, started=before)
+    assert (*told.changed, *told.waiting) == (leaf.key,)
+    assert difference(after, after, started=after) == difference(before, before, started=before)
+    assert difference(after, before, started=before).waiting == ()
+
+
+def test_what_is_made_once_waits() -> None:
+    """The listeners' addresses and bounds, and how lines are written, count from the next start on."""
+    waiting = {
+        leaf.key
+        for leaf in leaves()
+        if leaf.key.startswith(("listen", "admin_", "log_", "verbose"))
+        or leaf.key in {"limits.connections", "timeouts.header_seconds", "heads.survive_restarts"}
+    }
+    before = Settings()
+    after = Settings(
+        listen="127.0.0.1:1",
+        admin_listen="off",
+        admin_scope="probes",
+        log_format="json",
+        verbose=True,
+        limits=Limits(connections=1),
+        timeouts=Timeouts(header_seconds=1),
+        heads=Heads(survive_restarts=False),
+    )
+    told = difference(before, after, started=before)
+    assert (told.changed, set(told.waiting)) == ((), waiting)
+
+
+async def said(running: Stack, chat: Chat) -> tuple[str, Chat]:
+    """One turn: its route, and the conversation after it."""
+    reply = await running.ask(chat.body)
+    return reply.route, chat.followed(reply.output)
+
+
+async def test_what_does_not_touch_the_upstream_keeps_its_sockets() -> None:
+    """A conversation goes on as a delta over a reload of mode, hosts, limits: nothing is dialled anew."""
+    async with stack(settings=Settings(upstream=Upstream(verifies_ids="yes"))) as running:
+        _, chat = await said(running, BEGIN)
+        told = running.app.reload(
+            msgspec.structs.replace(running.app.settings, limits=Limits(items=999), drain_seconds=1.0)
+        )
+        assert (told.changed, told.waiting) == (("drain_seconds", "limits.items"), ())
+        route, chat = await said(running, chat)
+        assert route == "delta"
+        running.app.mode = "off"
+        assert (await said(running, chat))[0] == "http"
+        assert running.app.reload(running.app.settings).changed == ("mode",)
+        assert (await said(running, chat))[0] == "delta"
+
+
+async def test_another_upstream_from_the_next_turn_on() -> None:
+    """New turns go to the new upstream; one that runs ends at the old one, whose sockets then close."""
+    async with stack(settings=Settings(upstream=Upstream(verifies_ids="yes"))) as running, Simulator() as sim:
+        before = running.app._engine
+        assert before is not None
+        _, chat = await said(running, BEGIN)
+        url = await sim.start()
+        upstream = msgspec.structs.replace(running.app.settings.upstream, url=url)
+        told = running.app.reload(msgspec.structs.replace(running.app.settings, upstream=upstream))
+        assert told.changed == ("upstream.url",)
+        assert (await said(running, chat))[0] == "full"
+        assert [entry.transport for entry in sim.journal] == ["ws"]
+        async with asyncio.timeout(5):
+            while before.pool.open_connections:  # noqa: ASYNC110 - a socket's end has no event of its own
+                await asyncio.sleep(0)
+        assert running.app.status().upstream == url.removesuffix("/v1")
+
+
+async def test_a_running_turn_ends_as_it_began() -> None:
+    """A turn that is being answered while the settings change gets its answer, from where it asked."""
+    async with rigged() as rig:
+        behaviour = msgspec.structs.replace(rig.app.settings.upstream, url="http://127.0.0.1:9/v1")
+        tasks = Tasks()
+        asked = tasks.start(
+            rig.create({"model": "gpt-5.4", "input": "hello", "stream": True, "store": False}), "a turn"
+        )
+        async with asyncio.timeout(5):
+            while not rig.app.running:  # noqa: ASYNC110 - a request's start has no event of its own
+                await asyncio.sleep(0)
+        rig.app.reload(msgspec.structs.replace(rig.app.settings, upstream=behaviour))
+        assert b"response.completed" in (await asked).body
+        assert (await rig.create({"model": "gpt-5.4", "input": "hello"})).status == 502
+        await tasks.close()
+
+
+async def test_stored_heads_go_over() -> None:
+    """What the upstream stores can be continued by the next engine too."""
+    async with stack(settings=Settings(upstream=Upstream(verifies_ids="yes"))) as running:
+        _, chat = await said(running, BEGIN.set(store=True))
+        changed = msgspec.structs.replace(running.app.settings, timeouts=Timeouts(dial_seconds=4))
+        assert running.app.reload(changed).changed == ("timeouts.dial_seconds",)
+        assert (await said(running, chat))[0] == "delta"
+
+
+async def test_what_cannot_be_used_changes_nothing() -> None:
+    """A setting that fails only when it is used leaves the old engine, the old guard and all conversations."""
+    async with stack(settings=Settings(upstream=Upstream(verifies_ids="yes"))) as running:
+        _, chat = await said(running, BEGIN)
+        before = running.app.settings
+        bad = msgspec.structs.replace(before.upstream, ca_file="/no/such/file")
+        with pytest.raises(StartFault, match="ca_file"):
+            running.app.reload(msgspec.structs.replace(before, upstream=bad, allowed_origins=("http://a",)))
+        assert running.app.settings == before
+        assert (await said(running, chat))[0] == "delta"
+
+
+async def test_who_may_call_changes_at_once() -> None:
+    """A token, and a page's origin, are asked for and let in from the next request on."""
+    async with rigged() as rig:
+        origin = ("Origin", "http://localhost:3000")
+        assert (await ask(rig.url, "GET", "/v1/models", [KEY, origin])).status == 403
+        settings = msgspec.structs.replace(rig.app.settings, allowed_origins=("http://localhost:3000",), token=TOKEN)
+        assert rig.app.reload(settings).changed == ("allowed_origins", "token_file")
+        assert (await ask(rig.url, "GET", "/v1/models", [KEY, origin])).status == 401
+        shown = ("x-openline-token", "0123456789abcdef")
+        answer = await ask(rig.url, "GET", "/v1/models", [KEY, origin, shown])
+        assert answer.header("access-control-allow-origin") == "http://localhost:3000"
+
+
+async def test_the_run_of_a_turn_is_taken_off_its_path() -> None:
+    """`openline exec` puts its run ahead of the path, beside a token or not; the upstream sees none of it."""
+    async with rigged(token=TOKEN) as rig:
+        for ahead in ("/openline-run/r1/t/0123456789abcdef", "/t/0123456789abcdef/openline-run/r1"):
+            assert (await ask(rig.url, "GET", f"{ahead}/v1/models")).status == 200
+            outcome = await rig.outcome()
+            assert (outcome.run, outcome.path, outcome.route) == ("r1", "/v1/models", Route.PASSTHROUGH)
+        assert (await ask(rig.url, "GET", "/openline-run/r1/v1/models")).status == 401
+        assert {seen.path for seen in rig.sim.requests} == {"/v1/models"}
+    async with rigged() as rig:
+        assert (await ask(rig.url, "GET", f"/openline-run/{'x' * 65}/v1/models")).status == 200
+        assert (await rig.outcome()).run is None
