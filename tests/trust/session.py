@@ -147,7 +147,7 @@ async def run(
     with (folder / "stderr").open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *python, *start, "run", "-v", "--port", str(free_port()), "--upstream", url),
-            env={**inherited, **places, **TRYING, **(environ or {})},
+            env={**inherited, **places, "OPENLINE_LOG_FORMAT": "human", **TRYING, **(environ or {})},
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
