@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxy.core.answer import Usage, said_before
-from proxy.core.forms import said
+from proxy.core.forms import answered
 from proxy.core.heads import Found, Head, Heads
 from proxy.core.reasons import Whole
 from proxy.core.request import CreateRequest
@@ -56,19 +56,13 @@ def decide(
     if request.truncates:
         return Full(Whole.TRUNCATION)
     found = heads.find(chain) if request.listed else Whole.FIRST
-    if found is Whole.PARENT_CONTINUED and heads.find(chain, least=_answered(request)) is Whole.NO_MATCH:
+    if found is Whole.PARENT_CONTINUED and heads.find(chain, least=answered(request.raw_items())) is Whole.NO_MATCH:
         # The turn that continued from there is this conversation's own: what it was answered came back as another.
         found = Whole.NO_MATCH
     if not isinstance(found, Found):
         return Full(found if said_before(request.value("input")) else Whole.FIRST)
     distrust = trust.distrust
     return Full(distrust) if distrust else Delta(found.head, found.covers, found.fork)
-
-
-def _answered(request: CreateRequest) -> int:
-    """How many items the history has up to and including the last one that a model said."""
-    items = request.raw_items()
-    return next((count for count in range(len(items), 0, -1) if said(items[count - 1])), 0)
 
 
 def context_suspect(head: Head, usage: Usage, settings_size: int, dropped: int = 0) -> bool:

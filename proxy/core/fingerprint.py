@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 import cachetools
 import msgpack
 
-from proxy.core.meaning import Json, Reference, Rules, meaning
+from proxy.core.forms import kind
+from proxy.core.meaning import Json, Object, Reference, Rules, kind_of, meaning
+from proxy.core.outline import LEAF, OTHER, Outline, leaves, shown
 
 SIZE = 16
+# Of a history that is new as a whole, so many of the last items are outlined.
+_OUTLINED = 64
 
 
 def pack(value: Json) -> bytes:
@@ -20,20 +24,26 @@ def pack(value: Json) -> bytes:
 class Fingerprints:
     """Digests under one secret key: what one key made says nothing to, and never equals, another's."""
 
-    def __init__(self, key: bytes, *, remembered: int = 65_536) -> None:
-        self._key = key
+    def __init__(self, key: bytes, *, remembered: int = 65_536, outlined: int = 8_192) -> None:
+        # A keyed state to begin from costs half of what keying it anew does.
+        self._empty = hashlib.blake2b(key=key, digest_size=SIZE)
+        self._leaf = hashlib.blake2b(key=key, digest_size=LEAF)
         # The digest of an item's bytes → what it means: histories come again at every turn, word for word.
         self._known: cachetools.LRUCache[tuple[bytes, Rules], bytes | Reference] = cachetools.LRUCache(remembered)
+        # What an item means → its outline: of those that came last, as it is they that differ.
+        self._outlines: cachetools.FIFOCache[bytes, Outline] = cachetools.FIFOCache(outlined)
+        # Items of one kind have the same paths: one copy of them.
+        self._paths: cachetools.FIFOCache[tuple[str, ...], tuple[str, ...]] = cachetools.FIFOCache(1_024)
 
     def digest(self, *parts: bytes) -> bytes:
         """The keyed digest of the parts, each of which counts with its length."""
-        state = hashlib.blake2b(key=self._key, digest_size=SIZE)
+        state = self._empty.copy()
         for part in parts:
             state.update(len(part).to_bytes(8, "big"))
             state.update(part)
         return state.digest()
 
-    def item(self, raw: bytes, rules: Rules) -> bytes | Reference:
+    def item(self, raw: bytes, rules: Rules, *, outlined: bool = False) -> bytes | Reference:
         """The digest of what the item means. One that may be read in two ways equals only its own bytes."""
         known = (self.digest(raw), rules)
         found = self._known.get(known)
@@ -43,13 +53,22 @@ class Fingerprints:
             except ValueError:
                 found = self.digest(b"bytes", raw)
             else:
-                found = meant if isinstance(meant, Reference) else self.meant(meant)
+                found = meant if isinstance(meant, Reference) else self.meant(meant, outlined=outlined)
             self._known[known] = found
         return found
 
-    def meant(self, value: Json) -> bytes:
-        """The digest of a meaning."""
-        return self.digest(b"meaning", pack(value))
+    def meant(self, value: Json, *, outlined: bool = False) -> bytes:
+        """The digest of a meaning. It is known by its outline, too, if it is to be."""
+        digest = self.digest(b"meaning", pack(value))
+        if outlined and isinstance(value, dict) and digest not in self._outlines:
+            self._outlines[digest] = self._outline(value)
+        return digest
+
+    def items(self, raws: Sequence[bytes], rules: Rules, named: Callable[[str], bytes | None]) -> list[bytes]:
+        """What each item of a history means; `named` tells what the item with an id means, where it is known."""
+        early, late = raws[:-_OUTLINED], raws[-_OUTLINED:]
+        meant = [self.item(raw, rules) for raw in early] + [self.item(raw, rules, outlined=True) for raw in late]
+        return [item if isinstance(item, bytes) else self._resolve(item, named) for item in meant]
 
     def extend(self, prefix: bytes, items: Iterable[bytes]) -> list[bytes]:
         """The digests of `prefix` followed by each of the items."""
@@ -63,9 +82,32 @@ class Fingerprints:
         self, scope: bytes, items: Sequence[bytes], rules: Rules, named: Callable[[str], bytes | None]
     ) -> list[bytes]:
         """`d[0]` … `d[n]` of a request's items; `named` tells what the item with an id means, where it is known."""
-        return [scope, *self.extend(scope, (self._resolve(self.item(raw, rules), named) for raw in items))]
+        return [scope, *self.extend(scope, self.items(items, rules, named))]
 
-    def _resolve(self, item: bytes | Reference, named: Callable[[str], bytes | None]) -> bytes:
-        if isinstance(item, bytes):
-            return item
+    def outline(self, item: bytes) -> Outline | None:
+        """The outline of the item with this meaning, if it came not long ago."""
+        return self._outlines.get(item)
+
+    def outlined(self, raw: bytes, rules: Rules) -> Outline:
+        """The outline of an item that is at hand. Of one without a meaning of its own the type is all there is."""
+        try:
+            meant = meaning(raw, rules)
+        except ValueError:
+            return Outline(shown(kind(raw)))
+        if isinstance(meant, Reference):
+            return Outline("item_reference")
+        return self._outline(meant) if isinstance(meant, dict) else Outline(OTHER)
+
+    def _outline(self, item: Object) -> Outline:
+        paths: list[str] = []
+        digests: list[bytes] = []
+        for path, value in leaves(item):
+            state = self._leaf.copy()
+            state.update(b"t" + value.encode("utf-8", "surrogatepass") if isinstance(value, str) else pack([value]))
+            paths.append(path)
+            digests.append(state.digest())
+        names = tuple(paths)
+        return Outline(shown(kind_of(item)), self._paths.setdefault(names, names), b"".join(digests))
+
+    def _resolve(self, item: Reference, named: Callable[[str], bytes | None]) -> bytes:
         return named(item.id) or self.digest(b"reference", item.id.encode("utf-8", "surrogatepass"))

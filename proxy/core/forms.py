@@ -52,6 +52,11 @@ def said(raw: bytes) -> bool:
     return sort in {"reasoning", "item_reference"} or sort.endswith("_call") or (not sort and bool(_text(labels.id)))
 
 
+def answered(items: Sequence[bytes]) -> int:
+    """How many items a history has up to and including the last one that a model said."""
+    return next((count for count in range(len(items), 0, -1) if said(items[count - 1])), 0)
+
+
 def _meaning(raw: bytes, rules: Rules) -> Object:
     meant = meaning(raw, rules)
     if not isinstance(meant, dict):

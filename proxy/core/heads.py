@@ -59,6 +59,16 @@ class Found:
     """Whether its lane is taken by a first child, so that this one needs a lane of its own."""
 
 
+class Grave(NamedTuple):
+    """Why nothing is continued from a point where something could have been."""
+
+    reason: Whole
+    detail: str = ""
+    """What happened there, in words that hold nothing private."""
+    covers: int = 0
+    """How many items of the history that was asked for lead up to it."""
+
+
 class StoredHead(NamedTuple):
     """A stored head as it outlives the process."""
 
@@ -96,7 +106,7 @@ class Heads:
     def __init__(self, *, most: int, max_age: float, clock: Callable[[], float]) -> None:
         self._heads: cachetools.TTLCache[bytes, tuple[Head, ...]] = cachetools.TTLCache(most, max_age, clock)
         # Why there is nothing to continue from where there could have been: for the reason of the next turn.
-        self._graves: cachetools.TTLCache[bytes, Whole] = cachetools.TTLCache(most, max_age, clock)
+        self._graves: cachetools.TTLCache[bytes, Grave] = cachetools.TTLCache(most, max_age, clock)
         # What the items of stored responses mean, by pool key and id: callers may send references instead.
         self._stored_items: cachetools.TTLCache[tuple[bytes, str], bytes] = cachetools.TTLCache(most, max_age, clock)
 
@@ -109,7 +119,7 @@ class Heads:
             self._heads[fingerprint] = (*self._heads.get(fingerprint, ()), head)[-_MOST_ALIKE:]
             self._graves.pop(fingerprint, None)
 
-    def bury(self, head: Head, reason: Whole) -> None:
+    def bury(self, head: Head, reason: Whole, detail: str = "") -> None:
         """`head` cannot be continued any more; `reason` is what a turn that misses it will be told."""
         for fingerprint in head.fingerprints:
             left = tuple(other for other in self._heads.get(fingerprint, ()) if other is not head)
@@ -117,12 +127,13 @@ class Heads:
                 self._heads[fingerprint] = left
             else:
                 self._heads.pop(fingerprint, None)
-        self.mark(head.fingerprints, reason)
+        self.mark(head.fingerprints, reason, detail)
 
-    def mark(self, fingerprints: Iterable[bytes], reason: Whole) -> None:
-        """Nothing can be continued from these points, because of `reason`."""
+    def mark(self, fingerprints: Iterable[bytes], reason: Whole, detail: str = "") -> None:
+        """Nothing can be continued from these points, because of `reason`; `detail` says more of what happened."""
+        grave = Grave(reason, detail)
         for fingerprint in fingerprints:
-            self._graves[fingerprint] = reason
+            self._graves[fingerprint] = grave
 
     def find(self, chain: Sequence[bytes], *, least: int = 1) -> Found | Whole:
         """The longest live head that `chain` continues with at least one new item, or why there is none.
@@ -130,7 +141,6 @@ class Heads:
         It covers at least `least` items. `chain[0]` covers none: whatever was said there, it would say nothing of this
         history.
         """
-        reason = Whole.NO_MATCH
         for covers in range(len(chain) - 2, max(least, 1) - 1, -1):
             heads = self._heads.get(chain[covers], ())
             held = next((head for head in heads if head.place.holds(head)), None)
@@ -138,11 +148,18 @@ class Heads:
             lent = live or next((head for head in heads if head.place.lends(head)), None)
             if lent:
                 return Found(lent, covers, fork=live is None)
-            if reason is Whole.NO_MATCH:
-                # A head whose line is gone is buried at once: one that is not live here is being continued.
-                busy = Whole.PARENT_CONTINUED if heads else Whole.NO_MATCH
-                reason = self._graves.get(chain[covers], busy)
-        return reason
+        return self.grave(chain, least=least).reason
+
+    def grave(self, chain: Sequence[bytes], *, least: int = 1) -> Grave:
+        """Why `chain` continues nothing, told by the longest part of it of which something is known."""
+        for covers in range(len(chain) - 2, max(least, 1) - 1, -1):
+            grave = self._graves.get(chain[covers])
+            if grave:
+                return grave._replace(covers=covers)
+            if self._heads.get(chain[covers]):
+                # A head whose line is gone is buried at once: one that is not live is being continued.
+                return Grave(Whole.PARENT_CONTINUED, covers=covers)
+        return Grave(Whole.NO_MATCH)
 
     def remember_items(self, pool_key: bytes, items: Iterable[tuple[str, bytes]]) -> None:
         """Note what the items of a response known to be stored mean, by their ids. One without an id has no name."""

@@ -37,7 +37,7 @@ class Reference:
 _MESSAGE = frozenset({"type", "id", "role", "content", "status", "phase"})
 _CALL = frozenset({"type", "id", "call_id", "name", "namespace", "status", "async", "async_", "caller", "created_by"})
 _RESULT = frozenset({"type", "id", "call_id", "output", "status", "name", "namespace", "caller", "created_by"})
-_ITEM_KEYS: Mapping[str, frozenset[str]] = {
+ITEM_KEYS: Mapping[str, frozenset[str]] = {
     "message": _MESSAGE,
     "function_call": _CALL | {"arguments"},
     "custom_tool_call": _CALL | {"input"},
@@ -60,7 +60,7 @@ _PART_KEYS: Mapping[str, frozenset[str]] = {
 # Where the API pairs by call_id, the item's own id names nothing.
 _PAIRED = frozenset({"function_call", "custom_tool_call", "function_call_output", "custom_tool_call_output"})
 # The keys whose values are lists of content parts.
-_PART_LISTS = frozenset({"content", "summary", "output"})
+PART_LISTS = frozenset({"content", "summary", "output"})
 # The part that a message's bare string stands for.
 _TEXT_PARTS = {"user": "input_text", "system": "input_text", "developer": "input_text", "assistant": "output_text"}
 # Written by SDKs and clients for themselves; the API drops or never sees them.
@@ -134,7 +134,7 @@ def meaning(raw: bytes, rules: Rules) -> "Json | Reference":
     return _strict(item) if rules.match == "strict" else _faithful(item, rules)
 
 
-def _kind(item: Object) -> str:
+def kind_of(item: Object) -> str:
     """The item's type; a missing one is a message beside a role, a reference beside a lone id."""
     kind = item.get("type")
     if isinstance(kind, str):
@@ -148,18 +148,18 @@ def _kind(item: Object) -> str:
 
 def _strict(item: Object) -> Json:
     """Only the order of documented keys and their nulls do not count."""
-    known = _ITEM_KEYS.get(_kind(item), frozenset())
+    known = ITEM_KEYS.get(kind_of(item), frozenset())
     own = _own(item, known)
-    for key in sorted(_PART_LISTS & known):
+    for key in sorted(PART_LISTS & known):
         value = own.get(key)
         if isinstance(value, list):
-            own[key] = [_own(part, _part_keys(part)) if isinstance(part, dict) else part for part in value]
+            own[key] = [_own(part, part_keys(part)) if isinstance(part, dict) else part for part in value]
     return own
 
 
 def _faithful(item: Object, rules: Rules) -> "Json | Reference":
-    kind = _kind(item)
-    known = _ITEM_KEYS.get(kind)
+    kind = kind_of(item)
+    known = ITEM_KEYS.get(kind)
     if known is None:
         return _without(item, _SDK_ONLY)
     dropped = _SDK_ONLY_CALL if kind == "function_call" else _SDK_ONLY
@@ -205,7 +205,8 @@ def _parts(parts: Json) -> Json:
     return [_part(part) for part in parts] if isinstance(parts, list) else parts
 
 
-def _part_keys(part: Object) -> frozenset[str]:
+def part_keys(part: Object) -> frozenset[str]:
+    """The keys that the API documents for a content part of this type; none where it documents no such type."""
     kind = part.get("type")
     return _PART_KEYS.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
 
@@ -213,7 +214,7 @@ def _part_keys(part: Object) -> frozenset[str]:
 def _part(part: Json) -> Json:
     if not isinstance(part, dict):
         return part
-    own = _own(part, _part_keys(part))
+    own = _own(part, part_keys(part))
     if own.get("type") == "output_text":
         own.pop("parsed", None)
         for key in ("annotations", "logprobs"):

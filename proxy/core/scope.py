@@ -46,11 +46,28 @@ NULLABLE = frozenset(
         "user",
     }
 )
+# The names that may be shown. Any other is the caller's own word, and may be anything.
+DOCUMENTED = NULLABLE | {"model", "image"}
+OTHER = "another setting"
 _DEFAULTS: dict[str, Json] = {"store": True, "background": False}
 
 
 def scope(request: CreateRequest, rules: Rules, pool_key: bytes) -> bytes:
     """The bytes that open a request's chain of fingerprints. A setting that is ambiguous equals only its own bytes."""
+    return pack([rules.match, rules.summaries_count, _counted(request)]) + pool_key
+
+
+def named(request: CreateRequest) -> dict[str, Json]:
+    """The settings that count, by the names that may be shown: those that no document names stand together."""
+    settings: dict[str, Json] = {}
+    unnamed: dict[str, Json] = {}
+    for name, value in _counted(request).items():
+        (settings if name in DOCUMENTED else unnamed)[name] = value
+    return {**settings, OTHER: unnamed} if unnamed else settings
+
+
+def _counted(request: CreateRequest) -> dict[str, Json]:
+    """The settings that must be equal, in the order of their names, with what their values mean."""
     counted: dict[str, Json] = {}
     for name in sorted(request.fields):
         if name == "input" or name in FREE:
@@ -61,7 +78,7 @@ def scope(request: CreateRequest, rules: Rules, pool_key: bytes) -> bytes:
         if name in NULLABLE and value in (None, _DEFAULTS.get(name)):
             continue
         counted[name] = value
-    return pack([rules.match, rules.summaries_count, counted]) + pool_key
+    return counted
 
 
 def _setting(raw: bytes) -> Json:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from proxy.core.explanation import Explanation
 from proxy.core.reasons import Reason, Route
 
 
@@ -15,6 +16,16 @@ class End(StrEnum):
     CUT = "cut"
     HUNG_UP = "hung_up"
     PASSED = "passed"
+
+
+@dataclass(frozen=True, slots=True)
+class Would:
+    """How a turn that went over plain HTTP would have gone in mode `on`."""
+
+    route: Route
+    reason: Reason | None
+    sent_bytes: int
+    """The size of what would have been sent: the frame, or the body where that would have gone over plain HTTP too."""
 
 
 @dataclass(slots=True)
@@ -41,6 +52,10 @@ class Outcome:
     context_suspect: bool = False
     faults: list[str] = field(default_factory=list)
     """What went wrong on the way, each in one line; nothing private."""
+    why: Explanation | None = None
+    """What the reason was in this case; None where it says all there is to say."""
+    would: Would | None = None
+    """In mode `observe`, how it would have gone."""
     run: str | None = None
     """Which `openline exec` it belongs to."""
     ended_at: float = 0.0

@@ -4,10 +4,12 @@ import time
 from dataclasses import dataclass, field
 
 from proxy.core.continuation import Continuation, Delta, Full
+from proxy.core.explanation import Explanation
 from proxy.core.heads import Head
 from proxy.core.reasons import Route, Whole
 from proxy.core.recovery import Phase
 from proxy.core.request import CreateRequest
+from proxy.core.trace import Trace
 from proxy.turns.outcome import Outcome
 from proxy.turns.relay import Relay
 from proxy.upstream.address import PoolKey
@@ -29,6 +31,10 @@ class Turn:
     began: float = field(default_factory=time.monotonic)
     chain: list[bytes] = field(default_factory=list)
     """The fingerprints of the history, one per item after the scope's."""
+    meant: list[bytes] = field(default_factory=list)
+    """The digests of what its items mean."""
+    before: Trace | None = None
+    """The turn that it follows, as far as that is known."""
     continuation: Continuation = field(default_factory=lambda: Full(Whole.FIRST))
     lease: Lease | None = None
     relay: Relay | None = None
@@ -46,10 +52,11 @@ class Turn:
         """The head that this turn continues, if it continues one."""
         return self.continuation.head if isinstance(self.continuation, Delta) else None
 
-    def go(self, continuation: Continuation) -> None:
-        """Take this course; the outcome names it."""
+    def go(self, continuation: Continuation, why: Explanation | None = None) -> None:
+        """Take this course; the outcome names it, and says why."""
         self.continuation = continuation
         self.phase = Phase.UNSENT
+        self.outcome.why = why
         if isinstance(continuation, Delta):
             self.outcome.route, self.outcome.reason = Route.DELTA, None
         else:

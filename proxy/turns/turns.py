@@ -10,6 +10,7 @@ from proxy.core import recovery
 from proxy.core.answer import Answer as Said
 from proxy.core.continuation import Delta, Full
 from proxy.core.events import Event, Kind, NotAnEvent
+from proxy.core.explanation import happened
 from proxy.core.reasons import Plain, Route, Whole
 from proxy.core.recovery import Action, Fact, Fault, Phase
 from proxy.core.refusal import refusal
@@ -180,18 +181,21 @@ class Turns:
             return True
         if action is Action.REPLAY_HERE:
             turn.outcome.replays += 1
-            turn.go(Full(Whole.NOT_FOUND))
+            turn.go(Full(Whole.NOT_FOUND), happened(Whole.NOT_FOUND))
             return True
         self._release(turn)
         if action is Action.REPLAY_ELSEWHERE:
             turn.outcome.replays += turn.phase is not Phase.UNSENT
             turn.reran |= turn.phase is not Phase.UNSENT and fault.fault is Fault.LINE_LOST
             turn.moved = True
-            turn.go(Full(_FULL_REASONS.get(fault.fault, Whole.CONNECTION_LOST)))
+            reason = _FULL_REASONS.get(fault.fault, Whole.CONNECTION_LOST)
+            turn.go(Full(reason), happened(reason, fault.detail))
             return True
         if action is Action.HTTP:
             turn.outcome.replays += turn.phase is not Phase.UNSENT
-            await self._over_http(turn, sink, _PLAIN_REASONS.get(fault.fault, Plain.LINE_LOST))
+            plain = _PLAIN_REASONS.get(fault.fault, Plain.LINE_LOST)
+            turn.outcome.why = happened(plain, fault.detail)
+            await self._over_http(turn, sink, plain)
         else:
             await self._give_up(turn, sink, fault, action)
         return False

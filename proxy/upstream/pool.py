@@ -286,7 +286,8 @@ class Pool:
         group.remove(connection)
         if not group:
             del self._connections[connection.key.digest]
+        detail = f"{connection.fault}, {time.monotonic() - connection.used_at:.0f} s after its last turn"
         for head in dead:
             if not head.stored:
-                self._heads.bury(head, reason)
+                self._heads.bury(head, reason, detail)
         self._hand_over()

@@ -206,3 +206,35 @@ def test_whatever_has_a_meaning_has_a_digest() -> None:
     assert not isinstance(meant, Reference)
     assert Fingerprints(KEY).meant(meant) == Fingerprints(KEY).item(item, FAITHFUL)
     assert msgspec.json.decode(item)["arguments"] == deep
+
+
+def test_what_came_last_is_outlined() -> None:
+    """Of a long history that is new the last items, of an answer every one; by what they mean, however spelled."""
+    prints = Fingerprints(KEY)
+    history = [raw(but(OUTPUT, output=str(number))) for number in range(100)]
+    meant = prints.items(history, FAITHFUL, unnamed)
+    known = [prints.outline(item) is not None for item in meant]
+    assert known == sorted(known)
+    assert 0 < sum(known) < 100
+    assert prints.outline(meant[-1]) == prints.outlined(history[-1], FAITHFUL)
+    said = meaning(raw(CALL), FAITHFUL)
+    assert not isinstance(said, Reference)
+    assert prints.outline(prints.meant(said)) is None
+    assert prints.outline(prints.meant(said, outlined=True)) == prints.outlined(raw(but(CALL, id=None)), FAITHFUL)
+    assert prints.outline(prints.meant("text", outlined=True)) is None
+
+
+def test_outlines_are_bounded() -> None:
+    """The oldest goes first, and its paths are not kept twice meanwhile."""
+    prints = Fingerprints(KEY, outlined=2)
+    meant = prints.items([raw(but(OUTPUT, output=str(number))) for number in range(3)], FAITHFUL, unnamed)
+    outlines = [prints.outline(item) for item in meant]
+    assert [outline is None for outline in outlines] == [True, False, False]
+    assert len({id(outline.paths) for outline in outlines if outline}) == 1
+
+
+def test_outlines_are_keyed() -> None:
+    """Under another key an item has other digests, and the same paths."""
+    one, other = (Fingerprints(key).outlined(raw(CALL), FAITHFUL) for key in (KEY, b"o" * 32))
+    assert one.paths == other.paths
+    assert not set(one.parts.values()) & set(other.parts.values())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.forms import CLIENT_SIDE, forms, item_id, kind, said
+from proxy.core.forms import CLIENT_SIDE, answered, forms, item_id, kind, said
 from proxy.core.meaning import Rules
 from tests.core.outputs import (
     CALL,
@@ -87,6 +87,14 @@ def test_what_a_model_said_is_told_from_what_it_was_told(raw: bytes, by_model: b
 
 
 # --- the final output against the streamed items
+
+
+def test_a_history_is_answered_up_to_what_a_model_said_last() -> None:
+    """What the caller added since is not counted, nor what it sent before the first answer."""
+    user, said_ = b'{"role":"user","content":"hi"}', b'{"role":"assistant","content":"hello"}'
+    assert answered([user, said_, user, said_, user, user]) == 4
+    assert answered([said_]) == 1
+    assert answered([user]) == answered([]) == 0
 
 
 def test_without_a_final_output_the_streamed_form_counts() -> None:

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from proxy.core.events import Event, sniff
 from proxy.core.fingerprint import Fingerprints
-from proxy.core.heads import Found, Head, Heads, Nowhere, StoredHead, StoredItem
+from proxy.core.heads import Found, Grave, Head, Heads, Nowhere, StoredHead, StoredItem
 from proxy.core.lanes import Lane, Lanes, State, Whose
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Whole
@@ -377,6 +377,19 @@ def test_heads_are_bounded_by_age() -> None:
     assert store.find("abz") is store.find("acz") is Whole.NO_MATCH
     assert store.heads.item(KEY, "msg_1") is None
     assert len(store.heads) == 0
+
+
+def test_a_grave_tells_what_happened_and_where() -> None:
+    """The reason, what more there is to say of it, and how much of the history that was asked for leads up to it."""
+    store = Store()
+    store.heads.bury(store.add("c"), Whole.CONNECTION_LOST, "with code 1001")
+    store.heads.mark([b"b"], Whole.UNFINISHED)
+    chain = [letter.encode() for letter in "abcde"]
+    assert store.heads.grave(chain) == Grave(Whole.CONNECTION_LOST, "with code 1001", covers=2)
+    assert store.heads.grave(chain[:3]) == Grave(Whole.UNFINISHED, covers=1)
+    assert store.heads.grave(chain, least=3) == Grave(Whole.NO_MATCH)
+    lose(store.add("d"))
+    assert store.heads.grave(chain) == Grave(Whole.PARENT_CONTINUED, covers=3)
 
 
 def test_graves_and_items_are_bounded_by_count() -> None:

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from proxy.core.meaning import Rules
+from proxy.core.meaning import Rules, read
 from proxy.core.request import parse
-from proxy.core.scope import FREE, FREE_REASONING, NULLABLE, scope, settings_size
+from proxy.core.scope import DOCUMENTED, FREE, FREE_REASONING, NULLABLE, OTHER, named, scope, settings_size
 
 POOL_KEY = bytes(16)
 ITEM = {"role": "user", "content": "hi"}
@@ -145,3 +145,35 @@ def test_the_size_of_the_settings_is_what_their_values_take() -> None:
     """The bytes of all values beside the input: more tokens than that they cannot be."""
     request = parse('{"model": "m", "input": "long text", "user" : "é"}'.encode(), most_items=1)
     assert settings_size(request) == len(b'"m"') + len('"é"'.encode())
+
+
+def test_the_settings_that_count_have_the_names_that_are_documented() -> None:
+    """Any other name is the caller's own word, and may be anything: such settings stand together under one of ours."""
+    body = {
+        "model": "m",
+        "store": False,
+        "user": None,
+        "tools": [],
+        "reasoning": {"effort": "low"},
+        "image": {},
+        "secret": 1,
+        "a": "b",
+        "input": [],
+    }
+    settings = named(parse(json.dumps(body).encode(), most_items=1))
+    assert settings == {"image": {}, "model": "m", "store": False, OTHER: {"a": "b", "secret": read(b"1")}}
+    assert settings.keys() <= DOCUMENTED | {OTHER}
+    assert OTHER not in named(parse(b'{"model":"m","input":[]}', most_items=1))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("{}", '{"user":null}'), ("{}", '{"store":true}'), ('{"x":1}', '{"x":2}'), ('{"user":"a"}', '{"user":"b"}')],
+)
+def test_what_is_named_differs_where_the_scope_does(one: str, other: str) -> None:
+    """Whoever asks which setting differs is told by what the decision goes by."""
+    both = [
+        named(parse(b'{"model":"m","input":[],%b}' % (each[1:-1] or '"top_p":1').encode(), most_items=1))
+        for each in (one, other)
+    ]
+    assert (both[0] == both[1]) == (mark(one) == mark(other))
