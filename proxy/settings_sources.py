@@ -1,9 +1,10 @@
 """Settings sources: defaults < file < environment < flags, each value with the place it came from."""
 
+import contextlib
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -37,24 +38,23 @@ FLAGS = MappingProxyType(
 
 
 class ConfigError(Exception):
-    """Settings that cannot be used; its one line names the key, the source and what to do."""
+    """Settings that cannot be used; the line names the key, the source and what to do. `others`: further mistakes."""
+
+    def __init__(self, line: str, others: Sequence[str] = ()) -> None:
+        super().__init__(line)
+        self.others = tuple(others)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a value came from: `name` is the file's path, the variable or the flag; empty for a default."""
 
-    kind: Literal["default", "file", "environment", "flag"]
+    kind: Literal["default", "file", "environment", "flag", "command"]
     name: str = ""
 
     def __str__(self) -> str:
-        words = {
-            "default": "default",
-            "file": "file ",
-            "environment": "environment variable ",
-            "flag": "flag ",
-        }
-        return words[self.kind] + self.name
+        words = {"default": "default", "environment": "environment variable "}
+        return words.get(self.kind, f"{self.kind} ") + self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +114,36 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], *, config: Pat
     known = {leaf.key: leaf for leaf in leaves()}
     given = {key: _Given(leaf.default, Origin("default")) for key, leaf in known.items()}
     file = _find_file(environ, config)
-    if file is not None:
-        given.update(_from_file(file, known))
-    given.update(_from_environment(environ, known))
-    for key, value in flags.items():
-        origin = Origin("flag", FLAGS.get(key, key))
-        given[key] = _Given(_converted(_known(key, known, origin), value, origin, strict=True), origin)
+    mistakes: list[str] = []
+    for key, value, origin in (
+        *(_from_file(file, known) if file else ()),
+        *_from_environment(environ, known),
+        *((key, value, Origin("flag", FLAGS.get(key, key))) for key, value in flags.items()),
+    ):
+        with _noted(mistakes):
+            given[key] = _Given(_converted(_known(key, known, value, origin), value, origin), origin)
+    _check(mistakes)  # what they mean together is looked at once each is what it should be
     for key in ("token_file", "upstream.ca_file"):
         given[key] = replace(given[key], value=os.path.expanduser(str(given[key].value)))  # noqa: PTH111 - raises nothing
     _settle_pool(given)
     given[_TOKEN_FIELD] = _token(environ, given["token_file"])
-    settings = _build(Settings, "", given)
+    settings = _build(Settings, "", given, mistakes)
+    _check(mistakes)
     return Loaded(settings, MappingProxyType({key: given[key].origin for key in known}), file)
+
+
+@contextlib.contextmanager
+def _noted(mistakes: list[str]) -> Iterator[None]:
+    """Note the mistake that is raised within, and go on: all of them are told at once."""
+    try:
+        yield
+    except ConfigError as error:
+        mistakes.append(str(error))
+
+
+def _check(mistakes: list[str]) -> None:
+    if mistakes:
+        raise ConfigError(mistakes[0], mistakes[1:])
 
 
 def _find_file(environ: Mapping[str, str], config: Path | None) -> Path | None:
@@ -138,10 +156,16 @@ def _find_file(environ: Mapping[str, str], config: Path | None) -> Path | None:
     return usual if usual.exists() else None
 
 
-def _from_file(file: Path, known: Mapping[str, Leaf]) -> Iterator[tuple[str, _Given]]:
-    origin = Origin("file", str(file))
+def _from_file(file: Path, known: Mapping[str, Leaf]) -> Iterator[tuple[str, object, Origin]]:
+    """Key, value as it stands there, and where that is."""
+    tables = {key.rpartition(".")[0] for key in known}
+    for key, value in _flat(_document(file), tables):
+        yield key, value, Origin("file", str(file))
+
+
+def _document(file: Path) -> Mapping[str, object]:
     try:
-        document = tomllib.loads(file.read_bytes().decode())
+        return tomllib.loads(file.read_bytes().decode())
     except FileNotFoundError:
         raise ConfigError(f"{file}: no such settings file (given by --config or {CONFIG_VARIABLE})") from None
     except OSError as error:
@@ -150,45 +174,38 @@ def _from_file(file: Path, known: Mapping[str, Leaf]) -> Iterator[tuple[str, _Gi
         raise ConfigError(f"{file}: the settings file is not UTF-8 (byte {error.start})") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: the settings file is not valid TOML: {error}") from None
-    for key, value in _flat(document, known, origin):
-        yield key, _Given(_converted(_known(key, known, origin), value, origin, strict=True), origin)
 
 
-def _flat(
-    table: Mapping[str, object], known: Mapping[str, Leaf], origin: Origin, prefix: str = ""
-) -> Iterator[tuple[str, object]]:
+def _flat(table: Mapping[str, object], tables: set[str], prefix: str = "") -> Iterator[tuple[str, object]]:
     """The file's values by dotted key; tables end where the schema has no table of that name."""
-    tables = {key.rpartition(".")[0] for key in known}
     for name, value in table.items():
-        key = prefix + name
-        if key not in tables:
-            yield key, value
-        elif isinstance(value, dict):
-            yield from _flat(value, known, origin, f"{key}.")
+        if prefix + name in tables and isinstance(value, dict):
+            yield from _flat(value, tables, f"{prefix}{name}.")
         else:
-            raise ConfigError(f"{key}: expected a table [{key}], got {_kind(value)} ({origin})")
+            yield prefix + name, value
 
 
-def _from_environment(environ: Mapping[str, str], known: Mapping[str, Leaf]) -> Iterator[tuple[str, _Given]]:
+def _from_environment(environ: Mapping[str, str], known: Mapping[str, Leaf]) -> Iterator[tuple[str, object, Origin]]:
+    """The same of the variables; one that is none of a setting stands for the key."""
     by_variable = {leaf.variable: leaf for leaf in known.values()}
     for variable in sorted(environ):
         if not variable.startswith(PREFIX) or variable in {CONFIG_VARIABLE, TOKEN_VARIABLE}:
             continue
         leaf = by_variable.get(variable)
-        if leaf is None:
-            near = _near(variable, [*by_variable, CONFIG_VARIABLE, TOKEN_VARIABLE])
-            raise ConfigError(f"{variable}: no setting has this environment variable{near}")
-        origin = Origin("environment", variable)
-        text = environ[variable]
-        value: object = text
-        if isinstance(leaf.default, tuple):
-            value = [part.strip() for part in text.split(",") if part.strip()]
-        yield leaf.key, _Given(_converted(leaf, value, origin, strict=False), origin)
+        value: object = environ[variable]
+        if leaf and isinstance(leaf.default, tuple):
+            value = [part.strip() for part in environ[variable].split(",") if part.strip()]
+        yield leaf.key if leaf else variable, value, Origin("environment", variable)
 
 
-def _known(key: str, known: Mapping[str, Leaf], origin: Origin) -> Leaf:
+def _known(key: str, known: Mapping[str, Leaf], value: object, origin: Origin) -> Leaf:
     if key in known:
         return known[key]
+    if any(other.startswith(f"{key}.") for other in known):
+        raise ConfigError(f"{key}: expected a table [{key}], got {_kind(value)} ({origin})")
+    if origin.kind == "environment":
+        near = _near(key, [*(leaf.variable for leaf in known.values()), CONFIG_VARIABLE, TOKEN_VARIABLE])
+        raise ConfigError(f"{key}: no setting has this environment variable{near}")
     raise ConfigError(f"{key}: there is no such setting ({origin}){_near(key, list(known))}")
 
 
@@ -201,9 +218,9 @@ def _near(name: str, names: list[str]) -> str:
     return f": did you mean {best[0]}?" if best else ""
 
 
-def _converted(leaf: Leaf, value: object, origin: Origin, *, strict: bool) -> object:
+def _converted(leaf: Leaf, value: object, origin: Origin) -> object:
     try:
-        return msgspec.convert(value, leaf.type, strict=strict)
+        return msgspec.convert(value, leaf.type, strict=origin.kind != "environment")
     except msgspec.ValidationError:
         raise ConfigError(f"{leaf.key}: expected {leaf.expects}, got {_kind(value)} ({origin})") from None
 
@@ -265,15 +282,18 @@ def _token(environ: Mapping[str, str], file: _Given) -> _Given:
         raise ConfigError(f"token_file: {bad} ({file.origin})") from None
 
 
-def _build(section: type[S], prefix: str, given: Mapping[str, _Given]) -> S:
+def _build(section: type[S], prefix: str, given: Mapping[str, _Given], mistakes: list[str]) -> S:
+    """The section; the default one where a mistake is noted."""
     fields: dict[str, object] = {}
     for field in msgspec.structs.fields(section):
         if isinstance(field.default, Section):
-            fields[field.name] = _build(type(field.default), f"{prefix}{field.name}.", given)
+            fields[field.name] = _build(type(field.default), f"{prefix}{field.name}.", given, mistakes)
         else:
             fields[field.name] = given[prefix + field.name].value
-    try:
-        return section(**fields)
-    except InvalidSettingError as error:
-        key = prefix + error.key
-        raise ConfigError(f"{key}: {error.problem} ({given[key].origin})") from None
+    with _noted(mistakes):
+        try:
+            return section(**fields)
+        except InvalidSettingError as error:
+            key = prefix + error.key
+            raise ConfigError(f"{key}: {error.problem} ({given[key].origin})") from None
+    return section()

@@ -358,3 +358,42 @@ def test_the_documented_lines_are_the_real_ones(tmp_path: Path) -> None:
     unknown = refusal(text="[pool]\nmax_conections = 4", at=tmp_path).replace("FILE", "my.toml")
     assert f"openline: {wrong}\n" in text
     assert f"openline: {unknown}\n" in text
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """In the order of the sources; what values mean together is looked at once each is of the right kind."""
+    file = written(tmp_path / "my.toml", "mood = 1\nheads = 2\n[pool]\nwait_seconds = true\n")
+    environ = {"OPENLINE_LISTEN": "nowhere", "OPENLINE_VERBOSE": "x", "OPENLINE_ODD": ""}
+    with pytest.raises(ConfigError) as refused:
+        load({"match": "none"}, environ, config=file)
+    lines = [str(refused.value), *refused.value.others]
+    assert [line.partition(":")[0] for line in lines] == [
+        *("mood", "heads", "pool.wait_seconds", "OPENLINE_ODD", "verbose", "match")
+    ]
+
+
+def test_mistakes_of_two_tables_are_told_at_once(tmp_path: Path) -> None:
+    """Impossible values: one of each table; after one in the token or the pool nothing more is looked at."""
+    text = 'listen = "nowhere"\n[upstream]\nurl = "nothing"\nbeta_header = "é"\n'
+    with pytest.raises(ConfigError) as refused:
+        load({}, {}, config=written(tmp_path / "my.toml", text))
+    assert str(refused.value).startswith("upstream.url: ")
+    assert [line.partition(":")[0] for line in refused.value.others] == ["listen"]
+    with pytest.raises(ConfigError) as refused:
+        load({}, {"OPENLINE_TOKEN": "short"}, config=tmp_path / "my.toml")
+    assert refused.value.others == ()
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        (Origin("default"), "default"),
+        (Origin("file", "/x"), "file /x"),
+        (Origin("environment", "X"), "environment variable X"),
+        (Origin("flag", "--x"), "flag --x"),
+        (Origin("command", "openline x"), "command openline x"),
+    ],
+)
+def test_an_origin_in_words(origin: Origin, words: str) -> None:
+    """The kind of source, and its name."""
+    assert str(origin) == words

@@ -22,13 +22,18 @@ class NotRunning(click.ClickException):
 
 
 class NoAnswer(click.ClickException):
-    """The instance did not answer as it should."""
+    """The instance did not answer as it should. `code` is that of the error that it answered with."""
 
     exit_code = 4
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class _Error(msgspec.Struct, frozen=True):
     message: str = ""
+    code: str = ""
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -38,8 +43,8 @@ class _Answer(msgspec.Struct, frozen=True):
 class _OnFile(HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
@@ -50,10 +55,11 @@ class _OnFile(HTTPConnection):
 
 
 class Client:
-    """Asks one instance."""
+    """Asks one instance. An answer may take `seconds`."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, seconds: float = _SECONDS) -> None:
         self.instance = instance
+        self._seconds = seconds
 
     def get(self, path: str, kind: type[T], **query: str) -> T:
         """What a page says. Raises NoAnswer."""
@@ -79,7 +85,9 @@ class Client:
         finally:
             line.close()
         if response.status >= 400 and path != "/readyz":
-            raise NoAnswer(_message(answer) or f"it answered {response.status} to {path.partition('?')[0]}")
+            told = _error(answer)
+            said = told.message or f"it answered {response.status} to {path.partition('?')[0]}"
+            raise NoAnswer(said, told.code)
         return answer
 
     def _connection(self) -> HTTPConnection:
@@ -87,9 +95,9 @@ class Client:
         if where is None:
             raise NoAnswer(f'the Openline with pid {self.instance.pid} has no admin listener (admin_listen = "off")')
         if where.startswith("unix:"):
-            return _OnFile(where.removeprefix("unix:"))
+            return _OnFile(where.removeprefix("unix:"), self._seconds)
         parts = urlsplit(where)
-        return HTTPConnection(parts.hostname or "", parts.port, timeout=_SECONDS)
+        return HTTPConnection(parts.hostname or "", parts.port, timeout=self._seconds)
 
     def _read(self, answer: bytes, kind: type[T]) -> T:
         try:
@@ -100,9 +108,13 @@ class Client:
 
 
 def find(port: int | None) -> Instance:
-    """The instance whose callers connect at `port`, or the only one. Raises NotRunning."""
+    """The instance whose callers connect at `port`, or the only one. Raises NotRunning.
+
+    Those of `openline exec` are meant where there is no other, or by their port.
+    """
     found = list(instances())
-    chosen = found if port is None else [one for one in found if one.port == port]
+    lasting = [one for one in found if not one.passing]
+    chosen = (lasting or found) if port is None else [one for one in found if one.port == port]
     if len(chosen) == 1:
         return chosen[0]
     if not chosen:
@@ -116,8 +128,8 @@ def _ports(found: list[Instance]) -> str:
     return ", ".join(str(one.port) for one in found)
 
 
-def _message(answer: bytes) -> str:
+def _error(answer: bytes) -> _Error:
     try:
-        return msgspec.json.decode(answer, type=_Answer).error.message
+        return msgspec.json.decode(answer, type=_Answer).error
     except msgspec.MsgspecError:
-        return ""
+        return _Error()

@@ -57,6 +57,13 @@ def capabilities(upstream: Upstream) -> Capabilities:
     return known
 
 
+def public_name(host: str) -> str | None:
+    """The host's name where the table has it, with an ellipsis for what is its user's own; None for any other."""
+    if host in _TABLE:
+        return host
+    return next((f"…{suffix}" for suffix in _SUFFIXES if host.endswith(suffix)), None)
+
+
 class Host:
     """One upstream host: its capabilities, and what its answers have shown so far."""
 

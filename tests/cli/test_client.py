@@ -77,7 +77,8 @@ async def test_it_asks_over_both_kinds_of_socket(tmp_path: Path) -> None:
             assert found.api == base
             assert client.get("/turns", dict[str, list[object]], count="1") == {"turns": []}
             assert client.post("/mode", {"mode": "off"}, dict[str, str]) == {"mode": "off"}
-            with pytest.raises(NoAnswer, match="a mode is one of on, observe, off"):
+            with pytest.raises(NoAnswer, match="a mode is one of on, observe, off") as refused:
                 client.post("/mode", {"mode": "x"}, dict)
+            assert refused.value.code == "openline_bad_request"
             with pytest.raises(NoAnswer, match="restart it if that differs"):
                 client.get("/status", list)

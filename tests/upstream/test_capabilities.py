@@ -7,7 +7,7 @@ import pytest
 from proxy.config import Upstream
 from proxy.core.lanes import Verdict
 from proxy.core.reasons import Whole
-from proxy.upstream.capabilities import Capabilities, Host, capabilities
+from proxy.upstream.capabilities import Capabilities, Host, capabilities, public_name
 
 MIB = 2**20
 
@@ -118,3 +118,19 @@ def test_a_question_that_twice_ended_the_line_is_asked_no_more_for_now() -> None
         assert one.must_be_asked
     one.asked(Verdict.REFUSED)
     assert one.trust.verified
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("api.openai.com", "api.openai.com"),
+        ("api.x.ai", "api.x.ai"),
+        ("mine.openai.azure.com", "….openai.azure.com"),
+        ("api.openai.com.mine.example", None),
+        ("mine.example", None),
+        ("", None),
+    ],
+)
+def test_some_names_are_public(host: str, name: str | None) -> None:
+    """Those of the table, without what is a user's own; no other."""
+    assert public_name(host) == name
