@@ -64,6 +64,13 @@ class Socket(ClientConnection):
             self.transport.abort()
 
 
+class _Reaching(Socket):
+    """A socket that asks for no upgrade."""
+
+    async def handshake(self, *_: object, **__: object) -> None:
+        """The library calls it once the connection, TLS included, is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dialler:
     """How this proxy opens sockets."""
@@ -79,10 +86,21 @@ class Dialler:
             TurnFault: NO_WEBSOCKET, UPGRADE_FORBIDDEN, UPGRADE_REFUSED (with the host's answer), NO_DESCRIPTOR or
                 DIAL_FAILED.
         """
+        return await self._opened(self._connect(headers, Socket), patience)
+
+    async def reach(self, patience: Patience) -> Socket:
+        """Open a connection as a dial does, by the forward proxy and over TLS, and ask for nothing on it.
+
+        Raises:
+            TurnFault: NO_DESCRIPTOR or DIAL_FAILED.
+        """
+        return await self._opened(self._connect((), _Reaching), patience)
+
+    async def _opened(self, opening: _Connect, patience: Patience) -> Socket:
         try:
             async with patience.waiting(self.seconds):
                 # It is what create_connection makes.
-                return cast("Socket", await self._connect(headers))
+                return cast("Socket", await opening)
         except InvalidStatus as error:
             raise _refused(error) from error
         except InvalidProxyStatus as error:
@@ -92,7 +110,7 @@ class Dialler:
                 raise TurnFault(Fault.NO_DESCRIPTOR, "no file descriptor is left for another socket") from error
             raise TurnFault(Fault.DIAL_FAILED, f"{self.way.trouble(error)} while dialling the upstream") from error
 
-    def _connect(self, headers: Sequence[tuple[str, str]]) -> _Connect:
+    def _connect(self, headers: Sequence[tuple[str, str]], kind: type[Socket]) -> _Connect:
         forward = self.way.forward
         secure = self.way.address.responses_socket.startswith("wss:")
         # The library takes it for a proxy over TLS alone.
@@ -102,7 +120,7 @@ class Dialler:
             additional_headers=list(headers),
             user_agent_header=f"openline/{__version__}",
             compression="deflate" if self.compression else None,
-            create_connection=Socket,
+            create_connection=kind,
             open_timeout=None,
             close_timeout=1,
             logger=_QUIET,

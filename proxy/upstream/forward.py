@@ -19,6 +19,8 @@ class ForwardProxy:
     """Its URL without the credential."""
     user: str | None = field(default=None, repr=False)
     password: str = field(default="", repr=False)
+    variable: str = field(default="", compare=False)
+    """Where it was named."""
 
     @property
     def with_credential(self) -> str:
@@ -131,8 +133,8 @@ def _read(name: str, value: str, host: str) -> ForwardProxy:
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     address = f"{parts.scheme}://{host}:{port or _PORTS[parts.scheme]}"
     if "@" not in parts.netloc:
-        return ForwardProxy(address)
-    return ForwardProxy(address, unquote(parts.username or ""), unquote(parts.password or ""))
+        return ForwardProxy(address, variable=name)
+    return ForwardProxy(address, unquote(parts.username or ""), unquote(parts.password or ""), name)
 
 
 def _problems(parts: SplitResult, value: str) -> dict[str, bool]:

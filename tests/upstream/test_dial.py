@@ -71,6 +71,22 @@ async def test_exactly_the_identity_goes_on_the_upgrade(peer: Peer) -> None:
     assert peer.upgrades[0].path == "/v1/responses"
 
 
+async def test_a_way_that_is_only_tried(peer: Peer) -> None:
+    """`reach` opens a connection as a dial does, and asks for nothing on it."""
+    socket = await soon(to(peer.base).reach(patience()))
+    assert socket.transport.get_extra_info("peername")[1] == peer.port
+    socket.transport.abort()
+    await soon(socket.wait_closed())
+    assert peer.upgrades == []
+
+
+async def test_a_way_that_is_tried_in_vain() -> None:
+    """It fails as a dial does."""
+    with pytest.raises(TurnFault) as caught:
+        await soon(to("http://127.0.0.1:9/v1").reach(patience()))
+    assert caught.value.fault is Fault.DIAL_FAILED
+
+
 async def test_both_beta_headers_reach_the_host(peer: Peer) -> None:
     """The caller's OpenAI-Beta and the setting's are both sent."""
     owner = pool_key(Address(peer.base), [("OpenAI-Beta", "a=1")], (), "b=2", Fingerprints(b"k" * 32))

@@ -36,6 +36,15 @@ def test_which_variable_counts(base: str, environ: dict[str, str], address: str 
     assert (found and found.address) == address
 
 
+@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("credential", ["", "me:s3cret@"])
+def test_the_variable_is_known(name: str, credential: str) -> None:
+    """Who reads of a forward proxy is told where it was named."""
+    found = forward_proxy(API, {name: f"http://{credential}proxy.test:3128"})
+    assert found
+    assert found.variable == name
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "[::1]", "sim.localhost"])
 def test_a_loopback_upstream_has_no_proxy(host: str) -> None:
     """A proxy elsewhere would reach its own machine there, and one here adds nothing."""
