@@ -1,9 +1,12 @@
 """The bounds of heads, as settings give them: by count and by age, what goes first is sent in full again."""
 
+import time
+
 import pytest
 
 from proxy.config import Heads, Settings, Upstream
 from tests.e2e.stack import begun, chat, goes_on, stack
+from tests.upstream.peer import until
 
 
 def remembering(heads: Heads) -> Settings:
@@ -25,5 +28,8 @@ async def test_as_many_as_the_setting_says(*, store: bool) -> None:
 async def test_no_older_than_the_setting_says() -> None:
     """What is older than a moment is always forgotten by the next turn, though its socket is open still."""
     async with stack(settings=remembering(Heads(max_age_seconds=0.001))) as running:
-        await goes_on(running, await begun(running, chat()), "full", "no_match")
+        talk = await begun(running, chat())
+        old = time.monotonic() + 0.001
+        await until(lambda: time.monotonic() > old)
+        await goes_on(running, talk, "full", "no_match")
         assert running.app.status().pool.sockets.idle >= 1
