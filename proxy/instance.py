@@ -27,6 +27,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since 1970."""
     log: str | None = None
     """The file that its lines go to, where it runs in the background."""
+    passing: bool = False
+    """Whether it ends with the command of an `openline exec`: nobody else should rely on it."""
 
     def __repr__(self) -> str:
         return f"Instance(pid={self.pid}, api={self.api!r})"

@@ -1,7 +1,7 @@
 """The flags that set settings: the same for every command that reads them."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -17,11 +17,11 @@ _KEYS = {"upstream": "upstream.url", "lanes": "upstream.lanes"}
 _WHERE = (
     click.option("--listen", metavar="HOST:PORT", help="Where to listen.  [default: 127.0.0.1:6736]"),
     click.option("--port", type=click.IntRange(0, 65_535), help="Short for --listen 127.0.0.1:PORT; 0: any free one."),
-)
-_WHAT = (
     click.option(
         "--token-file", metavar="FILE", help="The token that callers must show; needed where --listen is not loopback."
     ),
+)
+_WHAT = (
     click.option("--upstream", metavar="URL", help="The API.  [default: https://api.openai.com/v1]"),
     click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The settings file, TOML."),
     click.option(
@@ -67,9 +67,12 @@ class Flags:
 
 def with_flags(command: F) -> F:
     """Give `command` the flags; it hands what it gets to `flags`."""
-    for option in reversed((*_WHERE, *_WHAT)):
-        command = option(command)
-    return command
+    return _with(_WHERE, with_turn_flags(command))
+
+
+def with_turn_flags(command: F) -> F:
+    """Those alone that say what becomes of turns: not where to listen, and to whom."""
+    return _with(_WHAT, command)
 
 
 def flags(*, config: Path | None, listen: str | None = None, port: int | None = None, **others: object) -> Flags:
@@ -80,3 +83,9 @@ def flags(*, config: Path | None, listen: str | None = None, port: int | None = 
         listen = f"127.0.0.1:{port}"
     given = {"listen": listen, **{_KEYS.get(name, name): value for name, value in others.items()}}
     return Flags({name: value for name, value in given.items() if value is not None}, config)
+
+
+def _with(options: Sequence[Callable[[F], F]], command: F) -> F:
+    for option in reversed(options):
+        command = option(command)
+    return command

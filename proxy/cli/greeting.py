@@ -24,10 +24,15 @@ def greeting(loaded: Loaded, base: str, admin: str | None) -> Iterator[str]:
         yield f"from elsewhere: use this machine's address, or a name that allowed_hosts lists ({names})"
     yield f"admin: {_admin(settings, admin)}"
     if settings.verbose:
-        for leaf in leaves():
-            origin = loaded.origins[leaf.key]
-            if origin.kind != "default":
-                yield f"set: {leaf.key} ({origin})"
+        yield from what_is_set(loaded)
+
+
+def what_is_set(loaded: Loaded) -> Iterator[str]:
+    """Each setting that is not a default, and its source; no values."""
+    for leaf in leaves():
+        origin = loaded.origins[leaf.key]
+        if origin.kind != "default":
+            yield f"set: {leaf.key} ({origin})"
 
 
 def _with_token(settings: Settings, base: str) -> str:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
+from proxy.telemetry.summary import runs
 from proxy.turns.outcome import Outcome
 
 _MOST = 500
@@ -26,7 +27,7 @@ class History:
 
     def latest(self, count: int, run: str | None = None) -> list[Outcome]:
         """The last `count`, of one run where one is named, oldest first."""
-        chosen = [one for one in self._outcomes if run is None or one.run == run]
+        chosen = [one for one in self._outcomes if run is None or run in runs(one.run or "")]
         return chosen[-count:] if count > 0 else []
 
     def find(self, name: str) -> Outcome | None:

@@ -1,6 +1,7 @@
 """A summary: what many turns come to. Of all turns since the start, and of each run of `openline exec`."""
 
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -26,10 +27,24 @@ class Way:
     sent_bytes: int = 0
     first_event_p50: float | None = None
     """The median of the last 4,096; None where none had one."""
+    first_events: int = 0
+    """How many had one."""
+    errors: int = 0
+    """How many ended with an error, or were cut."""
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the turns of mode `observe` would have come to in mode `on`."""
+
+    turns: int = 0
+    deltas: int = 0
+    unsent_bytes: int = 0
+    """What callers sent and would not have had to go upstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +59,12 @@ class Summary:
     passed: dict[str, int] = field(default_factory=dict)
     """What passed through by path: at most 16 of them, all others together."""
     errors: int = 0
-    """Turns that ended with an error, or were cut."""
+    """Of everything, how many ended with an error, or were cut."""
     replays: int = 0
+    suspects: int = 0
+    """Deltas whose context the host may have lost."""
+    observed: Observed = Observed()
+    """Of the turns over plain HTTP, those that were observed."""
 
     @property
     def deltas(self) -> int:
@@ -56,6 +75,11 @@ class Summary:
     def unsent_bytes(self) -> int:
         """What callers sent and did not have to go upstream, over all routes."""
         return sum(way.request_bytes - way.sent_bytes for way in self.ways.values())
+
+    @property
+    def turn_errors(self) -> int:
+        """Of the turns, how many ended with an error, or were cut."""
+        return sum(way.errors for way in self.ways.values())
 
     @property
     def input_tokens(self) -> int:
@@ -83,6 +107,8 @@ class Tally:
         self._passed: Counter[str] = Counter()
         self._errors = 0
         self._replays = 0
+        self._suspects = 0
+        self._observed: Counter[str] = Counter()
 
     def add(self, outcome: Outcome) -> None:
         """One more has ended."""
@@ -91,6 +117,7 @@ class Tally:
             self._passed[path] += 1
         way = self._ways.setdefault(outcome.route, Counter())
         way["turns"] += 1
+        way["errors"] += outcome.end in _BAD
         for name in (
             "request_bytes",
             "sent_bytes",
@@ -101,11 +128,17 @@ class Tally:
         ):
             way[name] += getattr(outcome, name)
         if outcome.first_event_seconds is not None:
+            way["first_events"] += 1
             self._firsts.setdefault(outcome.route, deque(maxlen=_SAMPLES)).append(outcome.first_event_seconds)
         if outcome.reason:
             self._reasons[f"{outcome.route.value}/{outcome.reason.value}"] += 1
         self._errors += outcome.end in _BAD
         self._replays += outcome.replays
+        self._suspects += outcome.context_suspect
+        if outcome.would:
+            self._observed["turns"] += 1
+            self._observed["deltas"] += outcome.would.route is Route.DELTA
+            self._observed["unsent_bytes"] += outcome.request_bytes - outcome.would.sent_bytes
 
     def summary(self) -> Summary:
         """What it comes to."""
@@ -121,6 +154,8 @@ class Tally:
             dict(self._passed),
             self._errors,
             self._replays,
+            self._suspects,
+            Observed(**self._observed),
         )
 
 
@@ -134,8 +169,8 @@ class Tallies:
     def add(self, outcome: Outcome) -> None:
         """One more has ended."""
         self._all.add(outcome)
-        if outcome.run is not None:
-            run: Tally = self._runs.setdefault(outcome.run, Tally())
+        for name in runs(outcome.run or ""):
+            run: Tally = self._runs.setdefault(name, Tally())
             run.add(outcome)
 
     def summary(self, run: str | None = None) -> Summary:
@@ -144,3 +179,9 @@ class Tallies:
             return self._all.summary()
         found: Tally | None = self._runs.get(run)
         return found.summary() if found else Summary()
+
+
+def runs(name: str) -> Iterator[str]:
+    """Those that a turn belongs to: that of this name, and those that it runs in. `OUTER-INNER` runs in `OUTER`."""
+    parts = name.split("-") if name else []
+    return ("-".join(parts[:count]) for count in range(1, len(parts) + 1))

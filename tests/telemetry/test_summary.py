@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.reasons import Passed, Plain, Reason, Route, Whole
-from proxy.telemetry.summary import Summary, Tallies, Tally, Way
-from proxy.turns.outcome import End, Outcome
+from proxy.telemetry.summary import Observed, Summary, Tallies, Tally, Way
+from proxy.turns.outcome import End, Outcome, Would
 
 REASONS: dict[Route, list[Reason | None]] = {
     Route.DELTA: [None],
@@ -33,6 +33,8 @@ def outcomes(draw: st.DrawFn) -> Outcome:
         output_tokens=draw(size),
         reasoning_tokens=draw(size),
         replays=draw(st.integers(0, 2)),
+        context_suspect=draw(st.booleans()),
+        would=draw(st.none() | st.builds(Would, st.sampled_from(list(Route)), st.none(), size)),
         run=draw(st.sampled_from([None, "a", "b"])),
     )
 
@@ -56,6 +58,12 @@ def test_every_turn_is_counted_once(ended: list[Outcome]) -> None:
     assert summary.output_tokens == sum(one.output_tokens for one in turns)
     assert summary.replays == sum(one.replays for one in ended)
     assert summary.errors == sum(one.end in {End.ERROR, End.CUT} for one in ended)
+    assert summary.turn_errors == sum(one.end in {End.ERROR, End.CUT} for one in turns)
+    assert summary.suspects == sum(one.context_suspect for one in ended)
+    observed = [(one.would.route, one.request_bytes - one.would.sent_bytes) for one in ended if one.would]
+    assert summary.observed == Observed(
+        len(observed), sum(route is Route.DELTA for route, _ in observed), sum(size for _, size in observed)
+    )
 
 
 @given(st.lists(outcomes(), max_size=40))
@@ -77,7 +85,7 @@ def test_the_median_is_of_the_turns_that_had_a_first_event() -> None:
     for seconds in (0.5, None, 0.1, 0.2):
         tally.add(Outcome("ol_1", Route.DELTA, first_event_seconds=seconds))
     tally.add(Outcome("ol_1", Route.FULL))
-    assert tally.summary().ways == {Route.DELTA: Way(4, first_event_p50=0.2), Route.FULL: Way(1)}
+    assert tally.summary().ways == {Route.DELTA: Way(4, first_event_p50=0.2, first_events=3), Route.FULL: Way(1)}
 
 
 def test_runs_that_are_long_over_are_forgotten() -> None:
@@ -86,3 +94,11 @@ def test_runs_that_are_long_over_are_forgotten() -> None:
     for n in range(65):
         tallies.add(Outcome("ol_1", Route.DELTA, run=f"r{n}"))
     assert [tallies.summary(f"r{n}").turns for n in (0, 1, 64)] == [0, 1, 1]
+
+
+def test_a_run_within_another_is_part_of_both() -> None:
+    """`OUTER-INNER` counts as OUTER, too, and no other name that begins alike does."""
+    tallies = Tallies()
+    for name in ("a", "a-b", "a-b-c", "ab", "a-bc", None):
+        tallies.add(Outcome("ol_1", Route.DELTA, run=name))
+    assert [tallies.summary(name).turns for name in ("a", "a-b", "a-b-c", "ab", "b")] == [4, 2, 1, 1, 0]
