@@ -24,7 +24,7 @@ from proxy.demo.report import Comparison
 from proxy.server.handler import _MODES
 from proxy.settings_sources import FLAGS, leaves
 from proxy.state import state_file
-from tests.cli.process import ROOT, Command, ran, started
+from tests.cli.process import ROOT, ran, started
 
 README = (ROOT / "README.md").read_text("utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
@@ -33,7 +33,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOREIGN = {
     *("input", "previous_response_id", "conversation", "prompt", "background: true", "POST /v1/responses"),
     *("openai", "openai-*", "x-ratelimit-*", "x-request-id", "OPENAI_BASE_URL", "XDG_STATE_HOME", "agent.py"),
-    *("https://api.openai.com/v1", "ol_"),
+    *("https://api.openai.com/v1", "ol_", "GET /metrics", 'eval "$(openline env)"'),
 }
 _HEADERS = {"x-openline-mode", "x-openline-route", "x-openline-reason", "x-openline-*"}
 
@@ -91,9 +91,16 @@ def test_every_command_of_the_readme_exists(words: list[str]) -> None:
 
 
 def test_commands_in_the_text_exist() -> None:
-    """Whatever the README's text calls `openline …` is a command."""
+    """Whatever the README's text calls `openline …` is a command, and each command is there."""
+    for words in (word.split() for word in code_words()):
+        if words[0] == "openline" and len(words) > 1:
+            context = click.Context(cli)
+            command = cli.get_command(context, words[1])
+            assert command, words
+            if isinstance(command, click.Group) and len(words) > 2:
+                assert command.get_command(context, words[2]), words
     named = {words[1] for word in code_words() if (words := word.split())[0] == "openline" and len(words) > 1}
-    assert named <= set(cli.list_commands(click.Context(cli)))
+    assert set(cli.list_commands(click.Context(cli))) == named
 
 
 async def agent_says(base: str, folder: Path) -> str:
@@ -118,27 +125,26 @@ async def agent_says(base: str, folder: Path) -> str:
     return out.decode()
 
 
-async def routes(command: Command, count: int) -> list[list[str]]:
-    """The first words of the next turns' lines."""
-    return [(await command.line()).split()[:3] for _ in range(count)]
-
-
 async def test_the_agent_of_the_readme_runs(tmp_path: Path) -> None:
-    """Simulator, proxy and agent as the README has them (but for the ports): full, then deltas, the same answer."""
-    ((simulated,), (_, proxied)) = openline("simulate"), openline("run")
+    """Simulator, `openline exec` and agent as the README has them (but for the port): its line, the same answer."""
+    ((simulated,), (_, executed)) = openline("simulate"), openline("exec")
     assert simulated == []
     async with started("simulate", "--port", "0") as upstream:
         api = (await upstream.line()).removeprefix("export OPENAI_BASE_URL=")
-        arguments = [api if word == "http://127.0.0.1:6737/v1" else word for word in proxied]
-        assert arguments != proxied
-        async with started("run", *arguments, "--port", "0") as proxy:
-            base = await proxy.base()
-            said = await agent_says(base, tmp_path)
-            assert "Café ✓ prompt " in said
-            assert said == await agent_says(api, tmp_path)
-            full, *deltas = await routes(proxy, 3)
-    assert full == ["full", "200", "first"]
-    assert [words[:2] for words in deltas] == [["delta", "200"]] * 2
+        directly = await agent_says(api, tmp_path)
+        ours = {
+            "http://127.0.0.1:6737/v1": api,
+            ".venv/bin/python": sys.executable,
+            "agent.py": str(tmp_path / "agent.py"),
+        }
+        assert ours.keys() <= set(executed)
+        environ = {"OPENAI_API_KEY": "anything", "PYTHONIOENCODING": "utf-8"}
+        status, out, err = await ran("exec", *(ours.get(word, word) for word in executed), environ=environ)
+    assert (status, out) == (0, directly)
+    assert "Café ✓ prompt " in out
+    (quoted,) = [block for block in blocks("") if block.startswith("openline: ")]
+    assert err.partition(";")[0] == quoted.partition(";")[0]
+    assert re.sub(r"[0-9.]+ m?s", "T", err) == re.sub(r"[0-9.]+ m?s", "T", quoted)
 
 
 async def test_the_quoted_run_of_the_demo_is_such_a_run() -> None:
@@ -174,7 +180,7 @@ def test_the_settings_that_are_named_exist() -> None:
     for name, default, *_ in rows("Setting"):
         value = known[name.strip("`")]
         assert tomllib.loads(f"value = {default.strip('`')}")["value"] == value
-    flags = {*FLAGS.values(), "--port"}
+    flags = {*FLAGS.values(), "--port", "--help", "--json"}
     assert {word.split()[0] for word in code_words() if word.startswith("--")} <= flags
 
 
