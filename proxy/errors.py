@@ -60,6 +60,7 @@ class Problem(Enum):
         "This page is for the owner: it wants the secret from the instance's file, as the `openline` commands show it.",
     )
     SETTINGS = (400, "openline_settings", "The settings cannot be used, and the old ones stay.")
+    SUCCESSION = (500, "openline_succession", "No other process could take over, and this one goes on.")
     UPGRADE = (426, "openline_no_websocket", "Openline does not serve WebSocket callers yet: use POST.")
     LOOP = (508, "openline_loop", "This request came from this Openline itself: check upstream.url.")
     DRAINING = (503, "openline_draining", "Openline is shutting down and takes no new turns.")

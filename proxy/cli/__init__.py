@@ -1,5 +1,6 @@
 """The command line: `openline COMMAND`. A command's module is imported when that command runs, so help is quick."""
 
+import builtins
 import importlib
 import sys
 from types import MappingProxyType
@@ -8,12 +9,28 @@ import click
 
 from proxy import __version__
 
-# name: (module, what the list of commands says); the command in the module has the same name
+# name: (module, what the list of commands says); the command in the module has the same name, unless Python has it
 _COMMANDS = MappingProxyType(
     {
+        "exec": ("proxy.cli.exec", "Run a command whose calls go through Openline, and say what that came to."),
         "run": ("proxy.cli.run", "Run the proxy in the foreground."),
+        "start": ("proxy.cli.start", "Start it in the background."),
+        "stop": ("proxy.cli.stop", "End the one in the background."),
+        "restart": ("proxy.cli.restart", "Put a new process in its place; no caller is refused meanwhile."),
+        "status": ("proxy.cli.status", "Say how it is doing."),
+        "logs": ("proxy.cli.logs", "Show its log."),
+        "mode": ("proxy.cli.control", "Show or change what is done with turns, from the next one on."),
+        "reload": ("proxy.cli.control", "Have it read its settings anew."),
+        "explain": ("proxy.cli.explain", "Say why turns were no deltas."),
+        "report": ("proxy.cli.report", "Write a report to attach to an issue."),
+        "service": ("proxy.cli.service", "Run it as a service: from login on, under systemd or launchd."),
+        "env": ("proxy.cli.env", "Print the lines by which a shell uses it."),
+        "config": ("proxy.cli.config", "Show the settings, or check a file of them."),
+        "paths": ("proxy.cli.paths", "Say where its files are."),
+        "completion": ("proxy.cli.completion", "Print the script by which a shell completes commands."),
         "simulate": ("proxy.cli.simulate", "Run a strict stand-in for the API, to test agents against."),
         "demo": ("proxy.cli.demo", "Show what is gained: no key, no network, under 30 seconds."),
+        "doctor": ("proxy.cli.doctor", "Say whether Openline can work here: settings, ports, network, upstream."),
     }
 )
 
@@ -29,7 +46,8 @@ class _LazyGroup(click.Group):
         """Import the one command that is asked for."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        module = importlib.import_module(_COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, f"{cmd_name}_" if hasattr(builtins, cmd_name) else cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - same
@@ -43,7 +61,8 @@ class _LazyGroup(click.Group):
 def cli() -> None:
     """Send stateless Responses API calls as deltas over a persistent WebSocket.
 
-    Start the proxy with `openline run`, then paste the line that it prints.
+    Put `openline exec --` ahead of an agent's command. Or start a daemon with `openline start`, and paste the line
+    that it prints.
     """
 
 

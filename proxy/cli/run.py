@@ -1,14 +1,21 @@
 """`openline run`: the proxy in the foreground."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
 import click
 
-from proxy.cli.flags import flags, with_flags
+from proxy.cli.daemon import command
+from proxy.cli.flags import BadSettings, flags, with_flags
+from proxy.cli.loop import new_loop
 from proxy.cli.output import Output
 from proxy.cli.serving import Serving
+from proxy.cli.succession import Elder
+from proxy.cli.tenure import Tenure
+from proxy.config import Settings
+from proxy.server.activation import BadHandover, Handed, handed
 from proxy.server.descriptors import raise_limit
 from proxy.telemetry.lines import lines
 
@@ -16,27 +23,32 @@ from proxy.telemetry.lines import lines
 @click.command()
 @with_flags
 @click.option("--log-file", type=click.Path(path_type=Path), hidden=True, help="Where stdout goes: `start` says so.")
-def run(*, log_file: Path | None, **given: object) -> int:
+@click.option("--lock", type=int, hidden=True, help="The descriptor of a daemon's lock.")
+@click.option("--link", type=int, hidden=True, help="The descriptor of the link to the process that started a daemon.")
+def run(*, log_file: Path | None, lock: int | None, link: int | None, **given: object) -> int:
     """Run the proxy in the foreground.
 
     It prints the line to paste, then one line per turn. Ctrl-C lets running turns end; twice ends at once.
     """
     said = flags(**given)  # type: ignore[arg-type] # click has checked the values' types
     loaded = said.load()
+    sockets = _handed(loaded.settings)
+    tenure = Tenure(command(said, log_file), log_file, Elder(link), lock) if log_file and link else Tenure()
     raise_limit()
     form = lines(loaded.settings.log_format, terminal=sys.stdout.isatty())
     out = Output(sys.stdout.fileno())
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            return runner.run(Serving(loaded, said.read, form, out, log=log_file).run())
+            return runner.run(Serving(loaded, said.read, form, out, sockets, tenure).run())
     finally:
         out.close()
 
 
-def new_loop() -> asyncio.AbstractEventLoop:
-    """The loop of uvloop where it is installed."""
+def _handed(settings: Settings) -> Handed:
+    """The sockets that this process was started with, by systemd, launchd or `openline start`. Raises BadSettings."""
     try:
-        import uvloop  # noqa: PLC0415 - it does not exist on every platform
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
+        sockets = handed(os.environ, os.getpid())
+        sockets.check(settings)
+    except BadHandover as bad:
+        raise BadSettings(str(bad)) from None
+    return sockets

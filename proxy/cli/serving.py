@@ -5,10 +5,9 @@ import contextlib
 import errno
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from socket import socket
 
 import click
 
@@ -17,8 +16,11 @@ from proxy.cli import occupant
 from proxy.cli.flags import BadSettings
 from proxy.cli.greeting import greeting
 from proxy.cli.output import Output
+from proxy.cli.succession import Heir
+from proxy.cli.tenure import Tenure
 from proxy.errors import StartFault
-from proxy.instance import Instance, InstanceFile
+from proxy.instance import Instance
+from proxy.server.activation import Handed
 from proxy.server.admin import CannotListen
 from proxy.server.app import Openline
 from proxy.server.reload import Reload
@@ -27,6 +29,8 @@ from proxy.tasks import Tasks
 from proxy.telemetry.lines import Lines
 
 _CLOSE_SECONDS = 5.0
+# So long may a turn go on in a process that another one has taken over from.
+_LEAVE_SECONDS = 3_600.0
 
 
 class _Signals:
@@ -60,25 +64,32 @@ class Serving:
     reread: Callable[[], Loaded]
     lines: Lines
     out: Output
-    sockets: Sequence[socket] = ()
-    log: Path | None = None
+    handed: Handed
+    tenure: Tenure
 
     async def run(self) -> int:
-        """Serve until a signal; gives the exit status."""
-        settings = self.loaded.settings
-        app = Openline(settings, lambda outcome: self.out.line(self.lines.turn(outcome)), self._say)
+        """Serve until a signal, or until another process does; gives the exit status."""
+        settings, control = self.loaded.settings, self.tenure.control
+        app = Openline(settings, lambda outcome: self.out.line(self.lines.turn(outcome)), self._say, control=control)
         app.reloader = lambda: self._reload(app)
+        app.origins = self.loaded.origins
+        if self.tenure.can_pass_on:
+            app.successor = lambda: self.tenure.pass_on(app)
         signals = _Signals(lambda: self._hang_up(app))
-        file: InstanceFile | None = None
+        tasks = Tasks()
         try:
             base = await self._start(app)
-            file = self._sign_in(app, base)
+            self._sign_in(app, base)
             self._greet(app, base)
-            await signals.first.wait()
+            self.tenure.serves()
+            ends = [tasks.start(event.wait(), "end") for event in (signals.first, self.tenure.passed_on)]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self.tenure.heir:
+                await self._leave(app, self.tenure.heir, signals, tasks)
             return await self._drain(app, app.settings.drain_seconds, signals)
         finally:
-            if file:
-                file.remove()
+            self.tenure.end()
+            await tasks.close()
             # The process ends either way: a close that hangs must not keep it.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
@@ -90,7 +101,7 @@ class Serving:
     async def _start(self, app: Openline) -> str:
         settings = self.loaded.settings
         try:
-            return await app.start(sockets=self.sockets)
+            return await app.start(sockets=self.handed.api, admin=self.handed.admin, ours=self.tenure.can_pass_on)
         except StartFault as fault:
             raise BadSettings(str(fault)) from None
         except CannotListen as refused:
@@ -98,25 +109,21 @@ class Serving:
         except OSError as error:
             raise click.ClickException(await refusal((settings.listen_host, settings.listen_port), error)) from None
 
-    def _sign_in(self, app: Openline, base: str) -> InstanceFile:
+    def _sign_in(self, app: Openline, base: str) -> None:
         """Leave the file by which the command line finds this process; without it the turns go on all the same."""
-        log = str(self.log) if self.log else None
-        file = InstanceFile(
-            Instance(
-                pid=app.status().identity.pid,
-                version=__version__,
-                api=base,
-                admin=app.admin,
-                control=app.control,
-                started_at=time.time(),
-                log=log,
-            )
+        instance = Instance(
+            pid=app.status().identity.pid,
+            version=__version__,
+            api=base,
+            admin=app.admin,
+            control=app.control,
+            started_at=time.time(),
+            log=str(self.tenure.log) if self.tenure.log else None,
         )
         try:
-            file.write()
+            self.tenure.begin(instance)
         except OSError as error:
             self._say(f"no file for the command line can be left ({error.strerror}): it will not find this process")
-        return file
 
     def _greet(self, app: Openline, base: str) -> None:
         text = "\n".join(greeting(self.loaded, base, app.admin))
@@ -126,7 +133,9 @@ class Serving:
 
     def _reload(self, app: Openline) -> Reload:
         """Go by the settings as they are now. Raises ConfigError, StartFault: then the old ones stay."""
-        told = app.reload(self.reread().settings)
+        loaded = self.reread()
+        told = app.reload(loaded.settings)
+        app.origins = loaded.origins
         self._say(reload_line(told))
         return told
 
@@ -136,25 +145,55 @@ class Serving:
         except (ConfigError, StartFault) as error:
             self._say(f"the settings cannot be used, and the old ones stay: {error}")
 
+    async def _leave(self, app: Openline, heir: Heir, signals: _Signals, tasks: Tasks) -> None:
+        """Another process serves: let each turn end that runs here, unless a signal comes first, by way of the heir."""
+        app.hand_over()
+        self._say(f"pid {heir.pid} has taken over; what runs here goes on to its end")
+
+        async def obey() -> None:
+            while (now := await heir.told()) is not None:
+                signals.first.set()
+                if now:
+                    signals.second.set()
+            signals.first.set()  # it has ended, and will not say more
+
+        async def empty() -> None:
+            await app.left()
+            await self.tenure.alone()
+
+        tasks.start(obey(), "heir's word")
+        ends = (tasks.start(empty(), "callers"), tasks.start(signals.first.wait(), "end"))
+        await asyncio.wait(ends, timeout=_LEAVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+
     async def _drain(self, app: Openline, limit: float, signals: _Signals) -> int:
         """Let running turns end, unless a second signal or the limit comes first."""
+        self.tenure.stop(now=False)
+        if self.handed.api and not self.tenure.can_pass_on:
+            # Whoever holds the sockets starts another process for them: callers wait for that, rather than be refused.
+            app.hand_over()
         count = app.running
         if count:
             turns = "1 running turn" if count == 1 else f"{count} running turns"
             self._say(f"waiting for {turns}, at most {limit:g} s; press Ctrl-C again to end at once")
         tasks = Tasks()
-        draining = tasks.start(app.drain(limit), "drain")
+        draining = tasks.start(self._empty(app, limit), "drain")
         at_once = tasks.start(signals.second.wait(), "second signal")
         await asyncio.wait((draining, at_once), timeout=limit + 1.0, return_when=asyncio.FIRST_COMPLETED)
         if draining.done():
             await draining
         left = app.running
         await tasks.close()
+        if signals.second.is_set():
+            self.tenure.stop(now=True)
         if not left and not signals.second.is_set():
             self._say("ended")
             return 0
         self._say(f"ended with {left} unfinished")
         return signals.status
+
+    async def _empty(self, app: Openline, limit: float) -> None:
+        await app.drain(limit)
+        await self.tenure.alone()
 
 
 def reload_line(told: Reload) -> str:

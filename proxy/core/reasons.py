@@ -98,7 +98,7 @@ MEANINGS: dict[Reason, str] = {
     Whole.NOT_FOUND: "The upstream no longer knew the response; the full context was sent at once.",
     Whole.LANES_REFUSED: "The host took no lane, or had none left; the turn was repeated on a new connection.",
     Plain.MODE_OFF: '`mode = "off"`, or the header `x-openline-mode: off`.',
-    Plain.OBSERVED: '`mode = "observe"`: everything goes over plain HTTP.',
+    Plain.OBSERVED: '`mode = "observe"`: plain HTTP; its record says how it would have gone in mode `on`.',
     Plain.SEMANTIC_HEADER: "A header that a socket cannot carry: `Idempotency-Key`, `Cookie`, a listed one, "
     "or what looks like an unlisted credential.",
     Plain.NO_WEBSOCKET: "The host has no WebSocket mode; it is asked again after a while.",

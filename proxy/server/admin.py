@@ -54,12 +54,21 @@ class Admin:
         whole = settings.admin_scope == "all"
         self._pages = {path: page for path, page in pages.items() if whole or page.whom == "probes"}
 
-    async def start(self) -> str | None:
-        """Listen where the settings say. Gives where that is, `http://…` or `unix:…`, or None for nowhere.
+    @property
+    def listening(self) -> socket.socket | None:
+        """What it listens on, if it does."""
+        return self._listener.sockets[0] if self._listener and self._listener.sockets else None
+
+    async def start(self, handed: socket.socket | None = None, *, ours: bool = False) -> str | None:
+        """Listen where the settings say, or on `handed`: with `ours` its file, if it has one, goes with this process.
+
+        Gives where that is, `http://…` or `unix:…`, or None for nowhere.
 
         Raises:
             CannotListen: never for `auto`, which then does without.
         """
+        if handed is not None:
+            return await self._on(handed, ours=ours)
         place = self._settings.admin_address
         if place == "off":
             return None
@@ -69,6 +78,18 @@ class Admin:
             return await (self._on_file(place) if isinstance(place, Path) else self._on_port(*place))
         except OSError as error:
             raise CannotListen(place, error) from error
+
+    def hand_over(self) -> None:
+        """Accept nothing more: another process does, by the same socket."""
+        if self._file:
+            self._file.leave()
+        if self._listener:
+            self._listener.hand_over()
+
+    async def left(self) -> None:
+        """Wait until what was asked before is answered."""
+        if self._listener:
+            await self._listener.left()
 
     async def close(self) -> None:
         """Stop listening. A socket file goes too."""
@@ -85,6 +106,19 @@ class Admin:
             with contextlib.suppress(OSError):
                 return await self._on_port(host, port)
         return None
+
+    async def _on(self, handed: socket.socket, *, ours: bool) -> str:
+        name = handed.getsockname()
+        on_file = handed.family == socket.AF_UNIX
+        if on_file and ours:
+            self._file = SocketFile(Path(name))
+            self._file.adopt()
+        self._guard = Guard(self._settings, self._marker, listening="localhost" if on_file else name[0])
+        try:
+            await self._listen([handed])
+        except OSError as error:
+            raise CannotListen(Path(name) if on_file else name[:2], error) from error
+        return f"unix:{name}" if on_file else url(*name[:2])
 
     async def _on_port(self, host: str, port: int) -> str:
         self._guard = Guard(self._settings, self._marker, listening=host)

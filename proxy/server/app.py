@@ -5,21 +5,23 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from secrets import token_hex, token_urlsafe
 
 import msgspec
 from aiohttp import web
 
 from proxy.config import Mode, Settings
+from proxy.server.activation import Handed
 from proxy.server.admin import Admin, CannotListen
 from proxy.server.engine import Engine
 from proxy.server.guard import Guard
 from proxy.server.handler import Handler
 from proxy.server.listener import Listener, bind
-from proxy.server.pages import Pages
+from proxy.server.pages import Pages, Successor
 from proxy.server.reload import Reload, Reloader, difference
 from proxy.server.status import Identity, Status, url
+from proxy.settings_sources import Origin
 from proxy.state import State, state_file
 from proxy.tasks import Tasks
 from proxy.telemetry.history import History
@@ -39,14 +41,23 @@ class Openline:
     """
 
     def __init__(
-        self, settings: Settings, report: Callable[[Outcome], None], notice: Callable[[str], None] = _LOG.warning
+        self,
+        settings: Settings,
+        report: Callable[[Outcome], None],
+        notice: Callable[[str], None] = _LOG.warning,
+        *,
+        control: str | None = None,
     ) -> None:
-        self.control = token_urlsafe(24)
-        """The secret that the control pages of the admin listener ask for."""
+        self.control = control or token_urlsafe(24)
+        """The secret that the control pages of the admin listener ask for: a predecessor's, or a new one."""
         self.history = History()
         self.tallies = Tallies()
         self.reloader: Reloader | None = None
         """Where set, reads the settings anew when a reload is asked for."""
+        self.successor: Successor | None = None
+        """Where set, starts another process in this one's place when a restart is asked for."""
+        self.origins: Mapping[str, Origin] = {}
+        """Where each setting came from, as far as that is known."""
         self._settings = self._started_by = settings
         self._tell = report
         self._notice = notice
@@ -63,6 +74,8 @@ class Openline:
         self._retiring = Tasks()
         self._file = state_file(settings)
         self._state = State()
+        self._saving = asyncio.Lock()
+        self._resting = False
 
     @property
     def settings(self) -> Settings:
@@ -80,6 +93,11 @@ class Openline:
     def admin(self) -> str | None:
         """Where the admin listener is, `http://…` or `unix:…`; None for nowhere."""
         return self._identity.admin
+
+    @property
+    def handed(self) -> Handed:
+        """What it listens on, for another process. Raises RuntimeError before the start."""
+        return Handed(self._started()[2].sockets, self._admin.listening)
 
     @property
     def mode(self) -> Mode:
@@ -110,8 +128,12 @@ class Openline:
             raise RuntimeError("there are no metrics before the start")
         return self._metrics.page()
 
-    async def start(self, *, sockets: Sequence[socket.socket] = ()) -> str:
-        """Listen where the settings say, or on `sockets`. Returns the base URL for callers.
+    async def start(
+        self, *, sockets: Sequence[socket.socket] = (), admin: socket.socket | None = None, ours: bool = False
+    ) -> str:
+        """Listen where the settings say, or on `sockets` and `admin`: with `ours` its file goes with this process.
+
+        Returns the base URL for callers.
 
         Raises:
             OSError: nothing can listen there.
@@ -139,10 +161,11 @@ class Openline:
         base = f"{url(*self._listener.addresses[0])}/v1"
         self._identity = self._handler.identity = Identity(api=base)
         try:
-            self._identity = self._handler.identity = Identity(api=base, admin=await self._admin.start())
+            where = await self._admin.start(admin, ours=ours)
         except CannotListen:
             await self.close()
             raise
+        self._identity = self._handler.identity = Identity(api=base, admin=where)
         self._tasks.start(self._keep(), "state file")
         return base
 
@@ -155,8 +178,7 @@ class Openline:
         now = msgspec.structs.replace(self._settings, mode=handler.mode)
         told = difference(now, settings, started=self._started_by)
         if not engine.suits(settings):
-            self._state = self._lasting(engine)
-            self._engine = Engine(settings, self._state, self._marker, self._notice)
+            self._engine = Engine(settings, self._lasting(engine), self._marker, self._notice)
             if self._engine.upstream != engine.upstream:
                 self._metrics = self._measure(self._engine)
             self._retiring.start(engine.retire(), "retiring engine")
@@ -164,6 +186,25 @@ class Openline:
         self._guard = Guard(settings, self._marker)
         handler.follow(settings, self._engine or engine, self._guard)
         return told
+
+    async def lay_down(self) -> None:
+        """Save what is stored, and write no more: another process reads it."""
+        await self._save()
+        self._resting = True
+
+    def take_up(self) -> None:
+        """Go on writing: no other process does."""
+        self._resting = False
+
+    def hand_over(self) -> None:
+        """Accept no more connections: another process does, by the same sockets. Those that are there are served."""
+        self._started()[2].hand_over()
+        self._admin.hand_over()
+
+    async def left(self) -> None:
+        """After that: wait until every caller has had his answer and gone."""
+        await self._started()[2].left()
+        await self._admin.left()
 
     async def drain(self, limit: float) -> None:
         """Take no new turns; wait for the running ones until all of their answers is sent, at most `limit` seconds."""
@@ -221,13 +262,14 @@ class Openline:
         return State(self._state.key, *engine.memory.lasting())
 
     async def _save(self) -> None:
-        if self._file is None or self._engine is None:
-            return
-        lasting = self._lasting(self._engine)
-        if (lasting.heads, lasting.items) == (list(self._state.heads), list(self._state.items)):
-            return
-        self._state = lasting
-        try:
-            await asyncio.to_thread(self._file.save, self._state)
-        except OSError as error:
-            _LOG.warning("the state file %s cannot be written: %s", self._file.path, error.strerror)
+        async with self._saving:
+            if self._file is None or self._engine is None or self._resting:
+                return
+            lasting = self._lasting(self._engine)
+            if (lasting.heads, lasting.items) == (list(self._state.heads), list(self._state.items)):
+                return
+            self._state = lasting
+            try:
+                await asyncio.to_thread(self._file.save, self._state)
+            except OSError as error:
+                _LOG.warning("the state file %s cannot be written: %s", self._file.path, error.strerror)

@@ -2,19 +2,12 @@
 
 import asyncio
 import re
-import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
-import brotli
 from aiohttp import StreamReader, web
 
-try:
-    from compression import zstd
-except ImportError:  # before Python 3.14
-    from backports import zstd
-
+from proxy.core.coding import Decoder, NotDecodable
 
 # Nobody encodes twice but to keep us busy: each layer may unpack to the limit, and be the next one's input.
 _MOST_LAYERS = 3
@@ -30,19 +23,6 @@ _SLOWEST = 1_000.0
 
 class BodyFault(Exception):
     """The caller's body broke off, or is no HTTP body."""
-
-
-class TooLarge(Exception):
-    """More than the limit, as sent or as decoded."""
-
-
-class NotDecodable(Exception):
-    """An unknown or broken content encoding: the upstream may judge it."""
-
-
-class _Decoder(Protocol):
-    def __call__(self, data: bytes, most: int, /) -> tuple[bytes, bool]:
-        """At most `most` bytes of the decoded data, and whether that was all."""
 
 
 class Upload:
@@ -153,52 +133,8 @@ def _unescaped(body: bytes) -> bytes:
 
 
 def _decode_one(body: bytes, name: str, limit: int) -> bytes:
-    decoder = _DECODERS.get(name)
-    if decoder is None:
-        raise NotDecodable(name)
-    try:
-        decoded, complete = decoder(body, limit + 1)
-    except (zlib.error, brotli.error, zstd.ZstdError, EOFError) as error:
-        raise NotDecodable(name) from error
-    if len(decoded) > limit:
-        raise TooLarge
-    if not complete:
+    decoder = Decoder(name)
+    decoded = decoder.decode(body, limit)
+    if not decoder.whole:
         raise NotDecodable(name)
     return decoded
-
-
-def _inflate(window: int) -> Callable[[bytes, int], tuple[bytes, bool]]:
-    def decode(data: bytes, most: int) -> tuple[bytes, bool]:
-        stream = zlib.decompressobj(window)
-        decoded = stream.decompress(data, most)
-        return decoded, stream.eof and not stream.unused_data
-
-    return decode
-
-
-def _deflate(data: bytes, most: int) -> tuple[bytes, bool]:
-    """With or without the zlib header: clients differ."""
-    try:
-        return _inflate(zlib.MAX_WBITS)(data, most)
-    except zlib.error:
-        return _inflate(-zlib.MAX_WBITS)(data, most)
-
-
-def _brotli(data: bytes, most: int) -> tuple[bytes, bool]:
-    stream = brotli.Decompressor()
-    return stream.process(data, output_buffer_limit=most), stream.is_finished()
-
-
-def _zstd(data: bytes, most: int) -> tuple[bytes, bool]:
-    stream = zstd.ZstdDecompressor()
-    decoded = stream.decompress(data, most)
-    return decoded, stream.eof and not stream.unused_data
-
-
-_DECODERS: dict[str, _Decoder] = {
-    "gzip": _inflate(zlib.MAX_WBITS | 16),
-    "x-gzip": _inflate(zlib.MAX_WBITS | 16),
-    "deflate": _deflate,
-    "br": _brotli,
-    "zstd": _zstd,
-}

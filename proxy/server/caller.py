@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import select
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -268,3 +269,15 @@ class Caller(web.RequestHandler):
 def crowded(request: web.Request) -> bool:
     """Whether the request came by a connection too many."""
     return isinstance(request.protocol, Caller) and request.protocol.crowded
+
+
+def turn_away(line: socket.socket) -> None:
+    """Say 503 and close, in passing: nothing is read or waited for."""
+    answer = Problem.OVERLOADED.answer()
+    fields = {**answer.headers, "content-length": str(len(answer.body)), "connection": "close"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    with line, contextlib.suppress(OSError):
+        line.settimeout(0)
+        line.send(f"HTTP/1.1 {answer.status} Service Unavailable\r\n{head}\r\n".encode() + answer.body)
+        line.shutdown(socket.SHUT_WR)
+        line.recv(65_536)

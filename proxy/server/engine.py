@@ -12,17 +12,16 @@ from proxy.config import Settings
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Heads
 from proxy.core.meaning import Rules
+from proxy.server.terms import ENGINE
 from proxy.state import State
 from proxy.turns.memory import Keyed, Memory
+from proxy.turns.observer import Observer
 from proxy.turns.turns import Turns
 from proxy.upstream.capabilities import Host, capabilities
 from proxy.upstream.dial import dialler
 from proxy.upstream.http import PlainHttp
 from proxy.upstream.pool import Pool
 from proxy.upstream.way import way_upstream
-
-# The settings that an engine is made by; all others are the server's.
-_OWN = ("match", "replay", "after_loss", "upstream", "pool", "heads", "timeouts")
 
 
 class Engine:
@@ -45,8 +44,10 @@ class Engine:
         self.fingerprints = keyed.stored
         self.pool = Pool(settings, host, dialler(settings, way), heads, notice)
         self.http = PlainHttp(way, settings, marker)
-        self.memory = Memory(Rules(settings.match, known.summaries_count), keyed, heads, host)
+        rules = Rules(settings.match, known.summaries_count)
+        self.memory = Memory(rules, keyed, heads, host)
         self.turns = Turns(settings, self.memory, host, self.pool, self.http)
+        self.observer = Observer(settings, rules, keyed, host, time.monotonic)
         self.running = 0
         self._idle = asyncio.Event()
 
@@ -58,7 +59,7 @@ class Engine:
 
     def suits(self, settings: Settings) -> bool:
         """Whether one that is made by these settings would be the same."""
-        return all(getattr(self.settings, name) == getattr(settings, name) for name in _OWN)
+        return all(getattr(self.settings, name) == getattr(settings, name) for name in ENGINE)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -73,10 +74,12 @@ class Engine:
 
     async def retire(self) -> None:
         """Close it once nothing is served by it any more: nothing new may be."""
-        while self.running:
-            self._idle.clear()
-            await self._idle.wait()
-        await self.close()
+        try:
+            while self.running:
+                self._idle.clear()
+                await self._idle.wait()
+        finally:  # also where the process ends first
+            await self.close()
 
     async def close(self) -> None:
         """Close every connection to the upstream."""

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from secrets import token_hex
 
@@ -12,30 +11,28 @@ from aiohttp import web
 
 from proxy.config import OWN_HEADERS, Mode, Settings
 from proxy.core.reasons import Passed, Plain, Route
-from proxy.core.request import CreateRequest, NotPlain, parse
+from proxy.core.request import NotPlain
 from proxy.errors import Answer, Problem, Refused
-from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, is_deeper, is_fuller, read
+from proxy.server.body import BodyFault, Prefix, Upload, read
 from proxy.server.caller import crowded
 from proxy.server.cors import is_preflight
 from proxy.server.engine import Engine
 from proxy.server.guard import Guard
+from proxy.server.intake import Intake
 from proxy.server.responses import HttpSink, labels
 from proxy.server.status import Identity
 from proxy.server.target import Target, target
-from proxy.turns.outcome import End, Outcome
+from proxy.turns.observer import Observation
+from proxy.turns.outcome import End, Outcome, Would
 from proxy.turns.sink import CallerGone
 from proxy.turns.turn import Turn
 from proxy.upstream.address import SEMANTIC, pool_key, unlisted_credential
-from proxy.upstream.http import HttpRequest
+from proxy.upstream.http import HttpRequest, sliced
 
 _RESPONSES = "/v1/responses"
 _HEALTH = "/healthz"
 _MODE = "x-openline-mode"
 _MODES = ("on", "full", "off")
-# Each may take twice limits.body_bytes of memory.
-_UNPACKED_AT_ONCE = 2
-# Real items have fewer, on average; a few large tools do not matter.
-_VALUES_AN_ITEM = 10
 # No standard scheme: an SDK must not take Openline's token for the API's key.
 _CHALLENGE = {"www-authenticate": 'Openline-Token realm="openline"'}
 
@@ -76,7 +73,7 @@ class Handler:
         self.draining = False
         self._drained = False
         self._idle = asyncio.Event()
-        self._unpacking = ThreadPoolExecutor(_UNPACKED_AT_ONCE, "unpacking")
+        self._intake = Intake()
         self.follow(engine.settings, engine, guard)
 
     def follow(self, settings: Settings, engine: Engine, guard: Guard) -> None:
@@ -213,12 +210,15 @@ class Handler:
             await self._pass(call, origin, Passed.QUERY)
         elif mode == "off":
             await self._pass(call, origin, Plain.MODE_OFF)
+        elif not self._is_semantic(call.request.headers):
+            await self._turn(call, origin, mode)
         elif mode == "observe":
-            await self._pass(call, origin, Plain.OBSERVED)
-        elif self._is_semantic(call.request.headers):
-            await self._pass(call, origin, Plain.SEMANTIC_HEADER)
+            try:
+                await self._pass(call, origin, Plain.OBSERVED)
+            finally:
+                call.outcome.would = Would(Route.HTTP, Plain.SEMANTIC_HEADER, call.upload.size)
         else:
-            await self._turn(call, origin, forced_full=mode == "full")
+            await self._pass(call, origin, Plain.SEMANTIC_HEADER)
 
     def _mode(self, request: web.Request) -> str:
         """The setting, or what the header says for this one turn."""
@@ -229,23 +229,23 @@ class Handler:
             raise Refused(Problem.BAD_REQUEST, f"the header {_MODE} must be one of {', '.join(_MODES)}")
         return asked
 
-    async def _turn(self, call: _Call, origin: HttpRequest, *, forced_full: bool) -> None:
-        """Run a turn, or pass on what is no plain create."""
+    async def _turn(self, call: _Call, origin: HttpRequest, mode: str) -> None:
+        """Run a turn, or observe it, or pass on what is no plain create."""
         limits, upstream = self._settings.limits, call.engine.settings.upstream
         try:
             raw = await read(call.upload, limits.body_bytes)
         except BodyFault as fault:
             raise Refused(Problem.BAD_REQUEST, str(fault)) from fault
-        origin = replace(origin, body=raw)
         if isinstance(raw, Prefix):
-            await self._pass(call, origin, Passed.ODD_BODY)
+            await self._pass(call, replace(origin, body=raw), Passed.ODD_BODY)
             return
+        # A body that came without a length goes on without one.
+        came = replace(origin, body=raw if "Content-Length" in call.request.headers else sliced(raw))
         try:
             encodings = ",".join(call.request.headers.getall("Content-Encoding", ()))
-            plain = await self._unpack(raw, encodings) if encodings else raw
-            create = self._parsed(plain)
-        except (NotPlain, NotDecodable, TooLarge) as error:
-            await self._pass(call, origin, error.reason if isinstance(error, NotPlain) else Passed.ODD_BODY)
+            create = await self._intake.create(raw, encodings, limits)
+        except NotPlain as error:
+            await self._pass(call, came, error.reason)
             return
         key = pool_key(
             call.engine.address,
@@ -256,25 +256,19 @@ class Handler:
         )
         call.outcome.route, call.outcome.request_bytes = Route.FULL, len(raw)
         call.sink.wants_json = not create.stream
-        await call.engine.turns.run(Turn(create, key, origin, forced_full, call.outcome), call.sink)
+        turn = Turn(create, key, replace(origin, body=raw), mode == "full", call.outcome)
+        if mode == "observe":
+            await self._observe(call, came, turn)
+        else:
+            await call.engine.turns.run(turn, call.sink)
 
-    def _parsed(self, plain: bytes) -> CreateRequest:
-        """The create that a body is, within limits. Raises NotPlain."""
-        limits = self._settings.limits
-        if is_fuller(plain, _VALUES_AN_ITEM * limits.items):
-            raise NotPlain(Passed.ODD_BODY)
-        create = parse(plain, most_items=limits.items)
-        if is_deeper(plain, limits.depth):
-            raise NotPlain(Passed.ODD_BODY)
-        return create
-
-    async def _unpack(self, raw: bytes, encodings: str) -> bytes:
-        """The body without its encodings. It takes a thread, and few at a time: a bomb holds up nobody but its kind.
-
-        The threads are its own: one works on when its caller has gone, and must not make room for another meanwhile.
-        """
-        limit = self._settings.limits.body_bytes
-        return await asyncio.get_running_loop().run_in_executor(self._unpacking, decode, raw, encodings, limit)
+    async def _observe(self, call: _Call, came: HttpRequest, turn: Turn) -> None:
+        """Pass a turn on as it came, and note how it would have gone."""
+        observation = call.engine.observer.begin(turn)
+        try:
+            await self._pass(call, came, Plain.OBSERVED, observation)
+        finally:
+            observation.end()
 
     def _is_semantic(self, headers: Mapping[str, str]) -> bool:
         """Whether a header means something that a shared socket cannot carry."""
@@ -282,7 +276,9 @@ class Handler:
         passing = [name for name in headers if not name.lower().startswith(OWN_HEADERS)]
         return any(name in headers for name in self._semantic - listed) or unlisted_credential(passing, listed)
 
-    async def _pass(self, call: _Call, origin: HttpRequest, reason: Passed | Plain) -> None:
+    async def _pass(
+        self, call: _Call, origin: HttpRequest, reason: Passed | Plain, observation: Observation | None = None
+    ) -> None:
         """Send the request on untouched, and the answer back."""
         outcome, upload = call.outcome, call.upload
         outcome.route = Route.HTTP if isinstance(reason, Plain) else Route.PASSTHROUGH
@@ -291,7 +287,7 @@ class Handler:
             response = await call.engine.http.open(origin)
             outcome.status = response.status
             outcome.first_event_seconds = time.monotonic() - call.began if isinstance(reason, Plain) else None
-            await call.sink.forward(response, outcome)
+            await call.sink.forward(response, outcome, observation)
         except Refused as error:
             if upload.fault:
                 raise Refused(Problem.BAD_REQUEST, upload.fault) from error

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from proxy.errors import Answer, Problem
-from proxy.server.caller import Caller, Reception
+from proxy.server.caller import Caller, Reception, turn_away
 from proxy.server.descriptors import affordable
 from proxy.server.responses import as_said
 from proxy.tasks import Tasks
@@ -54,7 +54,7 @@ class Listener:
         self._most = affordable(most)
         self._header_seconds = header_seconds
         self._spare_seconds = spare_seconds
-        self._marks = (as_said, mark) if mark else (as_said,)
+        self._marks = (as_said, self._last, *((mark,) if mark else ()))
         self._runner: web.AppRunner | None = None
         self._reception: Reception | None = None
         self._sockets: list[socket.socket] = []
@@ -64,11 +64,17 @@ class Listener:
         self._tasks = Tasks()
         self._spare = -1
         self._draining = False
+        self._leaving = False
 
     @property
     def connections(self) -> int:
         """Callers' connections that are open."""
         return len(self._callers)
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Those that it listens on."""
+        return tuple(self._sockets)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -98,6 +104,23 @@ class Listener:
         for caller in list(self._callers):
             caller.leave()
 
+    def hand_over(self) -> None:
+        """Accept nothing more: another process does, by the same sockets. Every answer is its connection's last."""
+        self._leaving = True
+        self._stop_listening()
+
+    async def left(self) -> None:
+        """Wait until no connection is left. Those that have been idle for `spare_seconds` are closed."""
+        while self._callers or self._at_work:
+            latest = asyncio.get_running_loop().time() - self._spare_seconds
+            for caller in list(self._callers):
+                if caller.idle_since <= latest:
+                    caller.give_way()
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE_SECONDS):
+                    await self._changed.wait()
+
     @property
     def unsent(self) -> int:
         """Answers that are complete and not on their way yet, as their callers read slowly."""
@@ -109,10 +132,7 @@ class Listener:
 
     async def close(self) -> None:
         """Accept nothing more and cut what still runs."""
-        for sock in self._sockets:
-            asyncio.get_running_loop().remove_reader(sock)
-            sock.close()
-        self._sockets = []
+        self._stop_listening()
         await self._tasks.finish(_CLOSE_SECONDS)
         await self._empty()
         if self._runner:
@@ -120,6 +140,18 @@ class Listener:
         if self._spare >= 0:
             os.close(self._spare)
             self._spare = -1
+
+    def _stop_listening(self) -> None:
+        for sock in self._sockets:
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+        self._sockets = []
+
+    async def _last(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """Runs just before the headers of any answer are written."""
+        if self._leaving:
+            response.force_close()
+            response.headers["Connection"] = "close"
 
     async def _empty(self) -> None:
         """End each connection and what is at work for it: politely, and after a moment in any case."""
@@ -185,7 +217,7 @@ class Listener:
         if len(self._callers) >= self._most:
             self._make_room()
         if self._reception is None or len(self._callers) >= self._most + min(_CROWD, self._most):
-            _turn_away(line)
+            turn_away(line)
             return
         loop = asyncio.get_running_loop()
         caller = Caller(self._reception, loop, crowded=len(self._callers) >= self._most)
@@ -225,7 +257,7 @@ class Listener:
             self._pause(sock)
             return False
         else:
-            _turn_away(line)
+            turn_away(line)
         finally:
             self._hold_spare()
         return True
@@ -265,15 +297,3 @@ def bind(host: str, port: int) -> list[socket.socket]:
             sock.close()
         raise
     return sockets
-
-
-def _turn_away(line: socket.socket) -> None:
-    """Say 503 and close, in passing: nothing is read or waited for."""
-    answer = Problem.OVERLOADED.answer()
-    fields = {**answer.headers, "content-length": str(len(answer.body)), "connection": "close"}
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    with line, contextlib.suppress(OSError):
-        line.settimeout(0)
-        line.send(f"HTTP/1.1 {answer.status} Service Unavailable\r\n{head}\r\n".encode() + answer.body)
-        line.shutdown(socket.SHUT_WR)
-        line.recv(65_536)

@@ -1,5 +1,6 @@
 """The pages of the admin listener: what each tells or does, and who may ask."""
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
@@ -10,12 +11,16 @@ from proxy.config import Mode, Settings
 from proxy.errors import Answer, Problem, Refused, StartFault
 from proxy.server.reload import Reloader
 from proxy.server.status import Status
-from proxy.settings_sources import ConfigError
+from proxy.server.terms import Terms, digest
+from proxy.settings_shown import show
+from proxy.settings_sources import ConfigError, Origin
 from proxy.telemetry.history import History
 from proxy.telemetry.summary import Tallies
 
 _JSON = {"content-type": "application/json"}
 _MOST_TURNS = 500
+Successor = Callable[[], Awaitable[int]]
+"""Starts another process in this one's place; gives its pid once it serves. Raises StartFault: this one goes on."""
 
 
 class Desk(Protocol):
@@ -24,6 +29,8 @@ class Desk(Protocol):
     history: History
     tallies: Tallies
     reloader: Reloader | None
+    successor: Successor | None
+    origins: Mapping[str, Origin]
     mode: Mode
 
     @property
@@ -70,8 +77,11 @@ class Pages:
             "/status": Page(self._status, "all"),
             "/turns": Page(self._turns, "owner"),
             "/summary": Page(self._summary, "owner"),
+            "/terms": Page(self._terms, "owner"),
+            "/settings": Page(self._shown, "owner"),
             "/mode": Page(self._mode, "owner", "POST"),
             "/reload": Page(self._reload, "owner", "POST"),
+            "/restart": Page(self._restart, "owner", "POST"),
         }
 
     async def _health(self, _: Asked) -> Answer:
@@ -103,6 +113,25 @@ class Pages:
         """What they come to."""
         return _json(self._desk.tallies.summary(asked.query.get("run")))
 
+    async def _terms(self, _: Asked) -> Answer:
+        """Whether another command may send its turns here."""
+        settings = self._desk.settings
+        told = Terms(
+            digest=digest(settings, self._desk.mode, os.environ),
+            upstream=settings.upstream.url,
+            token=settings.token is not None,
+            ready=self._desk.status().unready is None,
+        )
+        return _json(told)
+
+    async def _shown(self, _: Asked) -> Answer:
+        """The settings that it goes by, and where each came from."""
+        settings, origins = self._desk.settings, self._desk.origins
+        if self._desk.mode != settings.mode:
+            settings = msgspec.structs.replace(settings, mode=self._desk.mode)
+            origins = {**origins, "mode": Origin("command", "openline mode")}
+        return _json(show(settings, origins))
+
     async def _mode(self, asked: Asked) -> Answer:
         """What is done with turns from now on; the setting counts again from the next start or reload on."""
         try:
@@ -120,6 +149,16 @@ class Pages:
         except (ConfigError, StartFault) as error:
             raise Refused(Problem.SETTINGS, str(error)) from error
         return _json(told)
+
+    async def _restart(self, _: Asked) -> Answer:
+        """Have another process take over, with the settings and the version as they are now; no caller is refused."""
+        if self._desk.successor is None:
+            raise Refused(Problem.BAD_REQUEST, "only what `openline start` started can be restarted from here")
+        try:
+            pid = await self._desk.successor()
+        except StartFault as fault:
+            raise Refused(Problem.SUCCESSION, str(fault)) from fault
+        return _json({"pid": pid})
 
 
 def _count(asked: Asked) -> int:

@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 
 from proxy.core.events import Event, sse
 from proxy.errors import Answer
+from proxy.turns.observer import Observation
 from proxy.turns.outcome import End, Outcome
 from proxy.turns.sink import CallerGone
 from proxy.upstream.http import end_to_end
@@ -92,9 +93,13 @@ class HttpSink:
         await self._write(answer.body)
         await self.end()
 
-    async def forward(self, response: aiohttp.ClientResponse, outcome: Outcome) -> None:
+    async def forward(
+        self, response: aiohttp.ClientResponse, outcome: Outcome, observation: Observation | None = None
+    ) -> None:
         """The upstream's answer as it comes: status, end-to-end headers, body. Cut short where it is."""
         async with response:
+            if observation:
+                observation.answered(response.status, response.headers)
             headers = CIMultiDict(end_to_end((_text(name), _text(value)) for name, value in response.raw_headers))
             headers.setdefault("x-request-id", outcome.id)
             headers.update(labels(outcome))
@@ -102,12 +107,16 @@ class HttpSink:
             await self._start(Reply(response.status, reason, headers, _ADDED))
             try:
                 async for chunk in response.content.iter_any():
+                    if observation:
+                        observation.see(chunk)
                     await self._write(chunk)
             except (aiohttp.ClientError, TimeoutError):
                 outcome.faults.append("the upstream's answer was cut short")
                 outcome.end = End.CUT
                 self.cut()
                 return
+            if observation:
+                observation.whole()
             await self.end()
 
     def cut(self) -> None:

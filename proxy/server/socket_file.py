@@ -35,6 +35,16 @@ class SocketFile:
         self._bound = (found.st_dev, found.st_ino)
         return sock
 
+    def adopt(self) -> None:
+        """Answer for the file of a socket that another process has bound, and has left to this one."""
+        with contextlib.suppress(FileNotFoundError):
+            found = self._path.lstat()
+            self._bound = (found.st_dev, found.st_ino)
+
+    def leave(self) -> None:
+        """Leave it to another process."""
+        self._bound = None
+
     def remove(self) -> None:
         """Take the file away, unless it is another's by now. While its socket listens, nobody puts his own there."""
         try:

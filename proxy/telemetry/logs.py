@@ -1,7 +1,7 @@
 """Log lines: one a turn, for a person at a terminal."""
 
 from proxy.core.reasons import Route
-from proxy.turns.outcome import End, Outcome
+from proxy.turns.outcome import End, Outcome, Would
 
 _LONGEST_PATH = 80
 _NO_REQUEST = "-"
@@ -23,6 +23,8 @@ def turn_line(outcome: Outcome) -> str:
         parts.append(what if asked else "no HTTP request")
     elif outcome.request_bytes:
         parts.append(f"sent {size(outcome.sent_bytes)} of {size(outcome.request_bytes)}")
+    if outcome.would:
+        parts.append(_would(outcome.would))
     parts.append(_times(outcome))
     if outcome.input_tokens:
         parts.append(_tokens(outcome))
@@ -34,6 +36,11 @@ def turn_line(outcome: Outcome) -> str:
     if outcome.context_suspect:
         parts.append(_SUSPECT)
     return "  ".join(parts)
+
+
+def _would(would: Would) -> str:
+    reason = f" ({would.reason.value})" if would.reason else ""
+    return f"would be {would.route.value}{reason}, {size(would.sent_bytes)}"
 
 
 def _times(outcome: Outcome) -> str:

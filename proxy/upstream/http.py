@@ -179,7 +179,7 @@ class _Upload:
     async def pieces(self) -> AsyncIterator[bytes]:
         """What the library is to write."""
         clock = asyncio.get_running_loop().time
-        async for piece in _sliced(self._body) if isinstance(self._body, bytes) else self._body:
+        async for piece in sliced(self._body) if isinstance(self._body, bytes) else self._body:
             self._reschedule(clock() + self._seconds)
             yield piece
             self._reschedule(None)
@@ -190,7 +190,8 @@ class _Upload:
             self.limit.reschedule(when)
 
 
-async def _sliced(body: bytes) -> AsyncIterator[bytes]:
+async def sliced(body: bytes) -> AsyncIterator[bytes]:
+    """A body in pieces, as one that comes."""
     for start in range(0, len(body), _PIECE):
         yield body[start : start + _PIECE]
 

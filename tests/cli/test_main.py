@@ -1,9 +1,17 @@
 """The command line as a whole: version, help, and one line for each misuse."""
 
+import re
+
 import pytest
 
 from proxy import __version__
 from tests.cli.process import ran
+
+# In the order of use.
+COMMANDS = [
+    *("exec", "run", "start", "stop", "restart", "status", "logs", "mode", "reload", "explain", "report"),
+    *("service", "env", "config", "paths", "completion", "simulate", "demo", "doctor"),
+]
 
 
 async def test_the_version_is_shown() -> None:
@@ -15,14 +23,13 @@ async def test_help_lists_the_commands_and_is_quick() -> None:
     """`openline --help` names every command without importing the server's libraries."""
     status, out, err = await ran("--help", python=("-X", "importtime"))
     assert status == 0
-    listed = out.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in listed] == ["run", "simulate", "demo"]
+    assert re.findall(r"^  (\w+)", out.partition("Commands:\n")[2], re.MULTILINE) == COMMANDS
     imported = {line.rpartition("|")[2].strip() for line in err.splitlines()}
     assert "click" in imported
     assert imported.isdisjoint({"aiohttp", "websockets", "msgspec", "proxy.cli.run"})
 
 
-@pytest.mark.parametrize("name", ["run", "simulate", "demo"])
+@pytest.mark.parametrize("name", COMMANDS)
 async def test_every_listed_command_has_help(name: str) -> None:
     """Each command in the list exists and says how it is used."""
     status, out, err = await ran(name, "--help")
@@ -34,7 +41,7 @@ async def test_shells_can_complete_the_commands() -> None:
     """Click's completion protocol lists the commands to a shell."""
     environ = {"_OPENLINE_COMPLETE": "bash_complete", "COMP_WORDS": "openline ", "COMP_CWORD": "1"}
     status, out, _ = await ran(environ=environ)
-    assert (status, out.split()) == (0, ["plain,run", "plain,simulate", "plain,demo"])
+    assert (status, out.split()) == (0, [f"plain,{name}" for name in COMMANDS])
 
 
 async def test_no_command_shows_the_help() -> None:

@@ -125,6 +125,16 @@ def test_other_bytes_are_not_decodable(name: str, size: int) -> None:
         feed()
 
 
+def test_a_header_is_believed() -> None:
+    """What began with the zlib header is broken where that is: it is not read as if it had begun without one."""
+    decoder = Decoder("deflate")
+    header, stored = b"\x78\x9c", b"\x00\x63\xff" + b"A" * 156
+    assert zlib.decompressobj(-zlib.MAX_WBITS).decompress(header + stored) == b"A" * 156
+    assert decoder.decode(header, 1_000) == b""
+    with pytest.raises(NotDecodable):
+        decoder.decode(stored, 1_000)
+
+
 @pytest.mark.parametrize("name", ["", "identity", "compress", "GZIP", "gzip, br"])
 def test_an_unknown_name_is_not_decodable(name: str) -> None:
     """Names are lower-case words; what is none of the five codings is not guessed at."""

@@ -38,6 +38,14 @@ def test_pieces_do_not_matter(text: bytes, places: list[int]) -> None:
     assert cut(text, places) == cut(text, [])
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_the_end_of_a_line_is_one_wherever_it_is_cut(end: bytes) -> None:
+    """Half of it is no empty line, which would end the event; nor is it if nothing comes in between."""
+    text = end.join((b"data: a", b"data: b", b"", b": c", b"data: d", b"", b""))
+    for place in range(len(text)):
+        assert cut(text, [place, place]) == [b"a\nb", b"d"], place
+
+
 @given(streams)
 def test_events_are_those_of_the_sdk(text: bytes) -> None:
     """What has data is what the SDK gives to its caller, byte for byte, but for data that is empty."""

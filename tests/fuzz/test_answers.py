@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config import Settings
+from proxy.config import Mode, Settings
 from proxy.config import Upstream as Target
 from proxy.server.app import Openline
 from proxy.turns.outcome import Outcome
@@ -30,13 +30,12 @@ async def told(port: int, mark: str, how: str) -> bytes:
     """All that comes back for one request, until the proxy closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = b'{"model":"m","input":"%b","stream":%b}' % (mark.encode(), b"true" if how == "stream" else b"false")
-    mode = b"x-openline-mode: off\r\n"
     chunks: list[bytes] = []
     try:
         async with asyncio.timeout(SECONDS):
             writer.write(
                 b"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer k\r\nConnection: close\r\n"
-                b"%bContent-Length: %d\r\n\r\n%b" % (mode, len(body), body)
+                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
             )
             while chunk := await reader.read(65_536):
                 chunks.append(chunk)
@@ -47,7 +46,7 @@ async def told(port: int, mark: str, how: str) -> bytes:
     return b"".join(chunks)
 
 
-async def odd(given: Sequence[tuple[Script, str]]) -> None:
+async def odd(given: Sequence[tuple[Script, str]], mode: Mode) -> None:
     """Some odd answers at once, on pooled connections; each request after them gets its own."""
     scripts = {f"mark-{number}": script for number, (script, _) in enumerate(given)}
     serial = itertools.count()
@@ -61,7 +60,7 @@ async def odd(given: Sequence[tuple[Script, str]]) -> None:
     upstream = Upstream(lambda _create: [], plain)
     async with upstream.serving() as url:
         target = Target(url=url, verifies_ids="yes")
-        app = Openline(Settings(listen="127.0.0.1:0", upstream=target, timeouts=IMPATIENT), _reported)
+        app = Openline(Settings(listen="127.0.0.1:0", mode=mode, upstream=target, timeouts=IMPATIENT), _reported)
         port = int((await app.start()).removesuffix("/v1").rpartition(":")[2])
         try:
             heard = await asyncio.gather(*(told(port, f"mark-{number}", how) for number, (_, how) in enumerate(given)))
@@ -102,13 +101,14 @@ def seen() -> Iterator[Watched]:
         yield watching
 
 
-def test_odd_answers_go_to_nobody_else(seen: Watched) -> None:
+@pytest.mark.parametrize("mode", ["off", "observe"])
+def test_odd_answers_go_to_nobody_else(mode: Mode, seen: Watched) -> None:
     """Bad status lines, framing, lengths and ends: a clean answer or a cut one, and the next request gets its own."""
 
     @thrown(EXAMPLES)
     @given(st.lists(st.tuples(answers, st.sampled_from(["json", "stream"])), min_size=1, max_size=6))
     def prove(given: list[tuple[Script, str]]) -> None:
-        seen.run(odd(given))
+        seen.run(odd(given, mode))
         assert seen.faults == []
 
     prove()

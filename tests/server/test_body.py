@@ -15,7 +15,8 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.server.body import BodyFault, NotDecodable, Prefix, TooLarge, Upload, decode, is_deeper, is_fuller, read
+from proxy.core.coding import NotDecodable, TooLarge
+from proxy.server.body import BodyFault, Prefix, Upload, decode, is_deeper, is_fuller, read
 from proxy.tasks import Tasks
 
 LIMIT = 1_000_000

@@ -5,13 +5,13 @@ import pytest
 
 from proxy.errors import StartFault
 from proxy.server.reload import Reload
-from proxy.settings_sources import ConfigError
+from proxy.settings_sources import ConfigError, Origin, leaves
 from proxy.token import Token
 from tests.server.wire import Response, Rig, ask, request, rigged
 from tests.server.wire import connected as line_to
 
 CREATE: dict[str, object] = {"model": "gpt-5.4", "input": "marker-prompt", "store": False}
-OWNERS = (("GET", "/turns"), ("GET", "/summary"), ("POST", "/mode"), ("POST", "/reload"))
+OWNERS = (("GET", "/turns"), ("GET", "/summary"), ("GET", "/settings"), ("POST", "/mode"), ("POST", "/reload"))
 
 
 async def admin(rig: Rig, method: str, page: str, body: bytes | None = None, *, secret: str | None = None) -> Response:
@@ -85,6 +85,23 @@ async def test_what_the_turns_come_to() -> None:
         everything, run = [(await admin(rig, "GET", f"/summary{query}")).json() for query in ("", "?run=r1")]
         assert (everything["turns"], everything["passed"]) == (1, {"/v1/models": 1})
         assert (run["turns"], run["passed"]) == (0, {"/v1/models": 1})
+
+
+async def test_the_settings_that_it_goes_by() -> None:
+    """Every one, with its origin where that is known; the mode is the one that counts now. No token is told."""
+    async with rigged(token=Token("marker-0123456789")) as rig:
+        told = (await admin(rig, "GET", "/settings")).json()
+        assert told["token"] == {"file": None, "plain_in_urls": True}
+        shown = msgspec.convert(told["settings"], list[dict[str, object]])
+        assert [each["key"] for each in shown] == [leaf.key for leaf in leaves()]
+        assert shown[0] == {"key": "mode", "value": "on", "origin": None}
+        rig.app.origins = {"mode": Origin("default"), "match": Origin("file", "/x")}
+        rig.app.mode = "off"
+        answer = await admin(rig, "GET", "/settings")
+        assert b"marker" not in answer.body
+        shown = msgspec.convert(answer.json()["settings"], list[dict[str, object]])
+        assert shown[0] == {"key": "mode", "value": "off", "origin": {"kind": "command", "name": "openline mode"}}
+        assert shown[1] == {"key": "match", "value": "faithful", "origin": {"kind": "file", "name": "/x"}}
 
 
 async def test_the_mode_changes_at_once() -> None:

@@ -1,6 +1,8 @@
 """Reload: other settings count from the next request on; running turns end by the old ones; bad ones change nothing."""
 
 import asyncio
+import socket
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -8,9 +10,11 @@ import pytest
 from proxy.config import Heads, Limits, Settings, Timeouts, Upstream
 from proxy.core.reasons import Route
 from proxy.errors import StartFault
+from proxy.server.app import Openline
 from proxy.server.reload import difference
 from proxy.settings_sources import Leaf, leaves
 from proxy.simulator import Simulator
+from proxy.state import state_file
 from proxy.tasks import Tasks
 from proxy.token import Token
 from tests.e2e.stack import Chat, Stack, stack
@@ -147,6 +151,26 @@ async def test_stored_heads_go_over() -> None:
         changed = msgspec.structs.replace(running.app.settings, timeouts=Timeouts(dial_seconds=4))
         assert running.app.reload(changed).changed == ("timeouts.dial_seconds",)
         assert (await said(running, chat))[0] == "delta"
+
+
+async def test_stored_heads_outlive_the_process_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the engine before remembered is in the state file at the end, though the new one has added nothing."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    async with stack() as running:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            settings = Settings(
+                listen=f"127.0.0.1:{sock.getsockname()[1]}", upstream=Upstream(url=running.direct, verifies_ids="yes")
+            )
+            app = Openline(settings, lambda _: None)
+            try:
+                base = await app.start(sockets=[sock])
+                assert (await running.ask(BEGIN.set(store=True).body, base=base)).route == "full"
+                app.reload(msgspec.structs.replace(settings, timeouts=Timeouts(dial_seconds=4)))
+            finally:
+                await app.close()
+        file = state_file(settings)
+        assert file is not None
+        assert len(file.load().heads) == 1
 
 
 async def test_what_cannot_be_used_changes_nothing() -> None:

@@ -5,10 +5,10 @@ from datetime import datetime
 import msgspec
 import pytest
 
-from proxy.core.reasons import Route, Whole
+from proxy.core.reasons import Plain, Route, Whole
 from proxy.telemetry.lines import Human, Json, lines
 from proxy.telemetry.logs import turn_line
-from proxy.turns.outcome import End, Outcome
+from proxy.turns.outcome import End, Outcome, Would
 
 TURN = Outcome("ol_1", Route.FULL, Whole.FIRST, status=200, end=End.COMPLETED, sent_bytes=7, ended_at=86_400.5)
 
@@ -54,3 +54,10 @@ def test_a_program_reads_when() -> None:
     """A turn without an end has the time of its line, in UTC."""
     at = msgspec.json.decode(Json(clock=lambda: 5.25).turn(Outcome("ol_1", Route.DELTA)), type=dict[str, object])["at"]
     assert datetime.fromisoformat(str(at)).timestamp() == 5.25
+
+
+def test_a_program_reads_what_would_have_been() -> None:
+    """The route, the reason and the size, in an object of their own."""
+    outcome = Outcome("ol_1", Route.HTTP, Plain.OBSERVED, would=Would(Route.FULL, Whole.FIRST, 7))
+    turn = msgspec.json.decode(Json(clock=lambda: 1.0).turn(outcome), type=dict[str, object])
+    assert turn["would"] == {"route": "full", "reason": "first", "sent_bytes": 7}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.core.reasons import Passed, Plain, Reason, Route, Whole
 from proxy.telemetry.logs import duration, printable, size, turn_line
-from proxy.turns.outcome import End, Outcome
+from proxy.turns.outcome import End, Outcome, Would
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Line:
     replays: int = 0
     suspect: bool = False
     faults: list[str] = field(default_factory=list)
+    would: Would | None = None
 
     def outcome(self) -> Outcome:
         """The turn's outcome."""
@@ -54,6 +55,7 @@ class Line:
             reasoning_tokens=reasoning,
             context_suspect=self.suspect,
             faults=self.faults,
+            would=self.would,
         )
 
 
@@ -83,6 +85,26 @@ LINES = [
         sizes=(3_000, 3_000),
         times=(None, 0.031),
         faults=["404: plain HTTP for this turn"],
+    ),
+    Line(
+        "http   200  observed          sent 105.3 kB of 105.3 kB  would be delta, 2.1 kB  total 1.00 s",
+        Route.HTTP,
+        Plain.OBSERVED,
+        end=End.PASSED,
+        sizes=(105_300, 105_300),
+        times=(None, 1),
+        would=Would(Route.DELTA, None, 2_100),
+    ),
+    Line(
+        "http   200  observed          sent 3.0 kB of 3.0 kB  would be full (no_match), 3.0 kB  total 1.00 s  "
+        "[not observed: it is larger than 64 MiB]",
+        Route.HTTP,
+        Plain.OBSERVED,
+        end=End.PASSED,
+        sizes=(3_000, 3_000),
+        times=(None, 1),
+        faults=["not observed: it is larger than 64 MiB"],
+        would=Would(Route.FULL, Whole.NO_MATCH, 3_012),
     ),
     Line(
         "pass   200  other_path        GET /v1/models  total 31 ms",

@@ -12,13 +12,14 @@ import pytest
 from proxy.config import Settings
 from proxy.config import Upstream as Target
 from proxy.core.answer import Answer as Said
+from proxy.core.coding import NotDecodable, TooLarge
 from proxy.core.events import NotAnEvent, sniff
 from proxy.core.recovery import Fault as Cause
 from proxy.core.request import NotPlain, parse
 from proxy.core.spans import NotJson
 from proxy.errors import Answer, Problem, Refused, TurnFault
 from proxy.server.app import Openline
-from proxy.server.body import NotDecodable, TooLarge, decode
+from proxy.server.body import decode
 from proxy.server.handler import Handler
 from proxy.tasks import Tasks
 from tests.fuzz.upstream import Cut, Upstream

@@ -1,0 +1,163 @@
+"""The imagined pool: the connections that mode `on` would have had, with their lanes and their ends, and no sockets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from proxy.config import Settings
+from proxy.core.continuation import Continuation, Delta, Trust
+from proxy.core.events import Event, Kind
+from proxy.core.heads import Head, Heads
+from proxy.core.lanes import Lane, Lanes
+from proxy.core.reasons import Whole
+from proxy.upstream.capabilities import Host
+from proxy.upstream.choice import Coming, Move, choose
+from proxy.upstream.lease import Lease
+
+# Rotation is spread over 1.0 to 1.2 times its margin (upstream/pool.py).
+_SPREAD = 1.1
+_DRAINED = Event("response.incomplete", Kind.ENDED_SHORT, b"")
+
+
+class ImaginedHost(Host):
+    """A host as far as it is known. Nobody asks it on a made-up id here: where that is open, it verifies ids."""
+
+    def __init__(self, real: Host, clock: Callable[[], float]) -> None:
+        super().__init__(real.known, recheck_seconds=0.0, clock=clock)
+        self._real = real
+
+    @property
+    def trust(self) -> Trust:
+        """What mode `on` would trust it with, once it had been asked."""
+        real = self._real.status()
+        return Trust(verified=real.verifies_ids != "no", suspect=real.suspect or super().trust.suspect)
+
+
+@dataclass(slots=True, eq=False)
+class ImaginedConnection:
+    """What a lease and a choice ask of a connection."""
+
+    key: bytes
+    lanes: Lanes
+    expires: float
+    used_at: float
+    reason: Whole = Whole.ROTATED
+    asked: bool = field(default=True, init=False)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any turn has a part of it."""
+        return self.lanes.in_flight > 0
+
+    @property
+    def spare(self) -> bool:
+        """Whether a turn can start on it without a conversation being given up."""
+        return self.lanes.spare() is not None
+
+    @property
+    def occupied(self) -> bool:
+        """Whether a turn can start on it if a conversation is given up."""
+        return self.lanes.oldest() is not None
+
+    def lease(self, lane: Lane, continuing: Head | None = None) -> Lease:
+        """Give `lane` to a turn, which goes on from `continuing` there."""
+        self.lanes.lease(lane, continuing)
+        return Lease(self, lane)
+
+    def retire(self, reason: Whole) -> None:
+        """Take no new turns."""
+        self.reason = reason
+        self.lanes.retiring = True
+
+    async def write(self, lease: Lease, frame: bytes, probe: bytes | None, pong_seconds: float) -> None:
+        """Nothing is written."""
+
+    def taken(self) -> None:
+        """Nothing arrives."""
+
+    def give_up_probe(self) -> None:
+        """Nobody is asked."""
+
+
+class ImaginedPool:
+    """Chooses and rotates as the real one does. Nothing here waits, and no connection is lost."""
+
+    def __init__(self, settings: Settings, host: Host, heads: Heads, clock: Callable[[], float]) -> None:
+        self._limits = settings.pool
+        self._host = host
+        self._heads = heads
+        self._clock = clock
+        self._opened = 0
+        self._connections: dict[int, ImaginedConnection] = {}
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def sweep(self) -> None:
+        """Rotate what nears the host's age limit, each when its turns are done."""
+        now = self._clock()
+        for connection in list(self._connections.values()):
+            if now >= connection.expires and not connection.lanes.retiring:
+                self._retire(connection, Whole.ROTATED)
+
+    def lease(self, key: bytes, continuation: Continuation) -> Lease | None:
+        """The lane that a turn would have; None where it would have had to wait for one."""
+        claimed = self._claim(continuation.head, fork=continuation.fork) if isinstance(continuation, Delta) else None
+        return claimed or self._any(key)
+
+    def give_back(self, lease: Lease) -> None:
+        """The turn is over. In mid-answer a lone one's connection is closed; on one with lanes the rest is dropped."""
+        connection, lane = self._connections[lease.lane.connection], lease.lane
+        lane.release()
+        connection.used_at = self._clock()
+        if lane.in_flight and connection.lanes.proven:
+            lane.abandon()
+            lane.take(_DRAINED)
+        elif lane.in_flight:
+            self._end(connection, Whole.UNFINISHED)
+            return
+        if connection.lanes.retiring and not connection.busy:
+            self._end(connection, connection.reason)
+
+    def _claim(self, head: Head, *, fork: bool) -> Lease | None:
+        connection = self._connections.get(head.place.connection)
+        if connection is None:
+            return None
+        if fork:
+            beside = connection.lanes.spare()
+            return connection.lease(beside) if beside else None
+        held = next((lane for lane in connection.lanes if lane.holds(head)), None)
+        return connection.lease(held, head) if held else None
+
+    def _any(self, key: bytes) -> Lease | None:
+        own = [one for one in self._connections.values() if one.key == key]
+        others = [one for one in self._connections.values() if one.key != key]
+        move, sight = choose(own, others, Coming(0, 0), self._limits)
+        chosen = next((one for one in (*own, *others) if one is sight), None)
+        if move is Move.DIAL:
+            if chosen:
+                self._retire(chosen, Whole.EVICTED)
+            chosen = self._open(key)
+        lane = chosen and (chosen.lanes.spare() or chosen.lanes.oldest())
+        return chosen.lease(lane) if chosen and lane else None
+
+    def _open(self, key: bytes) -> ImaginedConnection:
+        self._opened += 1
+        now, age, named = self._clock(), self._host.known.age_limit_seconds, self._host.has_lanes
+        margin = min(self._limits.min_remaining_seconds, age / 5) * _SPREAD
+        lanes = Lanes(self._opened, named=named)
+        lanes.proven = named
+        connection = ImaginedConnection(key, lanes, expires=now + age - margin, used_at=now)
+        self._connections[self._opened] = connection
+        return connection
+
+    def _retire(self, connection: ImaginedConnection, reason: Whole) -> None:
+        connection.retire(reason)
+        if not connection.busy:
+            self._end(connection, reason)
+
+    def _end(self, connection: ImaginedConnection, reason: Whole) -> None:
+        del self._connections[connection.lanes.connection]
+        for lane in connection.lanes:
+            dead = lane.close()
+            if dead and not dead.stored:
+                self._heads.bury(dead, reason)
