@@ -87,7 +87,12 @@ def runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:  # there is no /proc, or no process any more
+        return not stat.parent.parent.exists()
+    except ProcessLookupError:  # it ended just now
+        return False
 
 
 def free_port() -> int:

@@ -1,6 +1,7 @@
 """Descriptors: the limit is raised at the start, and running out is survived, in a real process on both loops."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import sys
@@ -47,6 +48,15 @@ def spent(command: Command) -> float:
     """The seconds of CPU that a process has taken."""
     fields = Path(f"/proc/{command.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def sockets(command: Command) -> int:
+    """How many sockets a process has."""
+    count = 0
+    for each in Path(f"/proc/{command.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed just now
+            count += os.readlink(each).startswith("socket:")  # noqa: PTH115 - what it names is no path
+    return count
 
 
 def left(command: Command, more: int) -> None:
@@ -96,7 +106,11 @@ async def test_waiting_for_descriptors_is_not_busy(loop: dict[str, str], upstrea
         return  # nowhere else can the limit of a running process be changed
     async with started("run", "--port", "0", "--upstream", upstream, environ=loop) as command:
         base = await command.base()
+        before = sockets(command)
         assert await create(base) == "whole"
+        async with asyncio.timeout(20):
+            while sockets(command) > before + 1:  # noqa: ASYNC110 - another process sets no event
+                await asyncio.sleep(0)  # until the caller's end is closed there too, only the upstream's is left
         left(command, 10)
         hogs = [
             await asyncio.open_connection("127.0.0.1", int(base.rpartition(":")[2].partition("/")[0]))
