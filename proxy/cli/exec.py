@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from proxy.cli.agents import environment, fitted, for_run, named
-from proxy.cli.berth import Berth
-from proxy.cli.child import Child, end_like
-from proxy.cli.destination import Destination, destination
+from proxy.cli.execution.agents import environment, fitted, for_run, named
+from proxy.cli.execution.berth import Berth
+from proxy.cli.execution.child import Child, end_like
+from proxy.cli.execution.destination import Destination, destination
 from proxy.cli.flags import BadSettings, flags, with_turn_flags
 from proxy.cli.greeting import what_is_set
 from proxy.cli.loop import new_loop
@@ -22,7 +22,7 @@ from proxy.instance import Instance
 from proxy.settings_sources import Loaded
 
 if TYPE_CHECKING:
-    from proxy.cli.conclusion import Conclusion
+    from proxy.cli.execution.conclusion import Conclusion
 
 # What is needed once the command runs is imported then: it starts the sooner.
 # ruff: noqa: PLC0415
@@ -72,7 +72,7 @@ def _shared(words: Sequence[str], running: Instance, run: str) -> "Conclusion":
 
     with asyncio.Runner() as runner:
         status = runner.run(go())
-    from proxy.cli.conclusion import shared
+    from proxy.cli.execution.conclusion import shared
 
     return shared(running, run, status)
 
@@ -83,8 +83,8 @@ def _alone(words: Sequence[str], where: Destination, loaded: Loaded, run: str, l
     async def go(berth: Berth) -> "Conclusion":
         child = _child(words, berth.instance, run)
         try:
-            from proxy.cli.conclusion import Conclusion
-            from proxy.cli.passing import passing
+            from proxy.cli.execution.conclusion import Conclusion
+            from proxy.cli.execution.passing import passing
 
             async with passing(berth, where.settings, loaded.origins, written) as app:
                 status = await child.ended()

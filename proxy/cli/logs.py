@@ -12,8 +12,8 @@ from typing import BinaryIO
 import click
 import msgspec
 
+from proxy.cli.background.daemon import logs as folder
 from proxy.cli.client import NotRunning, find
-from proxy.cli.daemon import logs as folder
 from proxy.cli.showing import until_enough
 from proxy.cli.turns import Turn
 from proxy.core.reasons import MEANINGS, Route

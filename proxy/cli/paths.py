@@ -8,7 +8,7 @@ import click
 import msgspec
 import platformdirs
 
-from proxy.cli.daemon import Place
+from proxy.cli.background.daemon import Place
 from proxy.cli.flags import Flags
 from proxy.cli.table import table
 from proxy.config import Settings

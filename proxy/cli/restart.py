@@ -3,9 +3,9 @@
 import click
 import msgspec
 
+from proxy.cli.background.daemon import confirmed
+from proxy.cli.background.succession import SERVE_SECONDS
 from proxy.cli.client import Client, NoAnswer, NotRunning, find
-from proxy.cli.daemon import confirmed
-from proxy.cli.succession import SERVE_SECONDS
 from proxy.errors import Problem
 from proxy.instance import instances
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from proxy.cli.daemon import command
+from proxy.cli.background.daemon import command
+from proxy.cli.background.succession import Elder
+from proxy.cli.background.tenure import Tenure
 from proxy.cli.flags import BadSettings, flags, with_flags
 from proxy.cli.loop import new_loop
 from proxy.cli.output import Output
 from proxy.cli.serving import Serving
-from proxy.cli.succession import Elder
-from proxy.cli.tenure import Tenure
 from proxy.config import Settings
 from proxy.server.activation import BadHandover, Handed, handed
 from proxy.server.descriptors import raise_limit

@@ -16,10 +16,10 @@ import msgspec
 from proxy.cli import occupant
 from proxy.cli.flags import BadSettings, flags, with_flags
 from proxy.cli.greeting import greeting
-from proxy.cli.launchd import Launchd
-from proxy.cli.plan import Plan, Unfit, absolute, plan
-from proxy.cli.supervisor import CommandFailed, Supervisor, Unavailable, UnitFile
-from proxy.cli.systemd import Systemd
+from proxy.cli.services.launchd import Launchd
+from proxy.cli.services.plan import Plan, Unfit, absolute, plan
+from proxy.cli.services.supervisor import CommandFailed, Supervisor, Unavailable, UnitFile
+from proxy.cli.services.systemd import Systemd
 from proxy.server.listener import bind
 from proxy.server.status import url
 

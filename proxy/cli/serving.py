@@ -13,11 +13,11 @@ import click
 
 from proxy import __version__
 from proxy.cli import occupant
+from proxy.cli.background.succession import Heir
+from proxy.cli.background.tenure import Tenure
 from proxy.cli.flags import BadSettings
 from proxy.cli.greeting import greeting
 from proxy.cli.output import Output
-from proxy.cli.succession import Heir
-from proxy.cli.tenure import Tenure
 from proxy.errors import StartFault
 from proxy.instance import Instance
 from proxy.server.activation import Handed

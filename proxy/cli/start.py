@@ -11,12 +11,12 @@ import click
 import msgspec
 
 from proxy import __version__
+from proxy.cli.background.daemon import Held, Lock, Place, command
+from proxy.cli.background.succession import Heir, NoHeir
 from proxy.cli.client import Client, NoAnswer
-from proxy.cli.daemon import Held, Lock, Place, command
 from proxy.cli.flags import Flags, flags, with_flags
 from proxy.cli.greeting import greeting
 from proxy.cli.serving import refusal
-from proxy.cli.succession import Heir, NoHeir
 from proxy.instance import Instance, instances
 from proxy.server.activation import Handed
 from proxy.server.listener import bind

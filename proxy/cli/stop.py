@@ -8,8 +8,8 @@ import time
 import click
 import msgspec
 
+from proxy.cli.background.daemon import Watch, confirmed
 from proxy.cli.client import Client, NoAnswer, NotRunning, find
-from proxy.cli.daemon import Watch, confirmed
 from proxy.config import Settings
 from proxy.instance import Instance, InstanceFile, instances
 from proxy.settings_shown import ShownSettings

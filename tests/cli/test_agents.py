@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.agents import AGENTS, environment, fitted, for_run, named, silence
+from proxy.cli.execution.agents import AGENTS, environment, fitted, for_run, named, silence
 from tests.clients.catalogue import BY_NAME
 
 BASE = "http://127.0.0.1:5000/openline-run/r1/v1"

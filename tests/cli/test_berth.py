@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from proxy.cli.berth import Berth
+from proxy.cli.execution.berth import Berth
 from proxy.instance import instances
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.child import not_started
+from proxy.cli.execution.child import not_started
 from tests.cli.agent import BARE, python
 from tests.cli.process import ROOT, started
 from tests.cli.terminal import CTRL_BACKSLASH, CTRL_C, CTRL_Z, terminal

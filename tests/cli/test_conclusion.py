@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.conclusion import Conclusion, shared
-from proxy.cli.destination import Destination
+from proxy.cli.execution.conclusion import Conclusion, shared
+from proxy.cli.execution.destination import Destination
 from proxy.config import Settings, Upstream
 from proxy.core.reasons import Route
 from proxy.instance import Instance, InstanceFile

@@ -13,8 +13,9 @@ import pytest
 from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
-from proxy.cli import cli, daemon, serving, succession
-from proxy.cli.daemon import Held, Lock, Place, Watch, command, confirmed, opened
+from proxy.cli import cli, serving
+from proxy.cli.background import daemon, succession
+from proxy.cli.background.daemon import Held, Lock, Place, Watch, command, confirmed, opened
 from proxy.cli.flags import Flags
 from proxy.instance import Instance
 from proxy.server import listener

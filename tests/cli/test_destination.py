@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy import __version__
-from proxy.cli.destination import Destination, destination
+from proxy.cli.execution.destination import Destination, destination
 from proxy.cli.flags import BadSettings
 from proxy.config import Match, Settings, Upstream
 from proxy.instance import Instance, InstanceFile

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.journal import Journal
+from proxy.cli.execution.journal import Journal
 from proxy.config import LogFormat
 from proxy.core.reasons import Route
 from proxy.turns.outcome import Outcome

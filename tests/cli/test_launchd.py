@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.launchd import Launchd
-from proxy.cli.plan import Plan
-from proxy.cli.supervisor import CommandFailed, Unavailable
+from proxy.cli.services.launchd import Launchd
+from proxy.cli.services.plan import Plan
+from proxy.cli.services.supervisor import CommandFailed, Unavailable
 from tests.cli.stand_in import StandIn
 
 PLAN = Plan(("/opt/venv/bin/python", "-P"), (("127.0.0.1", 6736),), {"HTTPS_PROXY": "http://u:secret@h"}, 18)

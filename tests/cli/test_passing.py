@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from proxy.cli.berth import Berth
-from proxy.cli.passing import passing
+from proxy.cli.execution.berth import Berth
+from proxy.cli.execution.passing import passing
 from proxy.config import Settings, Upstream
 from proxy.simulator import Simulator
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.cli.flags import Flags
-from proxy.cli.plan import Plan, Unfit, absolute, plan
+from proxy.cli.services.plan import Plan, Unfit, absolute, plan
 from proxy.settings_sources import load
 
 PYTHON = "/opt/venv/bin/python"

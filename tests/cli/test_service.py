@@ -12,10 +12,10 @@ import click
 import pytest
 
 from proxy.cli import main
-from proxy.cli.launchd import Launchd
-from proxy.cli.plan import RECORDED
 from proxy.cli.service import _supervisor, service
-from proxy.cli.systemd import Systemd
+from proxy.cli.services.launchd import Launchd
+from proxy.cli.services.plan import RECORDED
+from proxy.cli.services.systemd import Systemd
 from tests.cli.process import ROOT, ran
 from tests.cli.stand_in import StandIn
 from tests.cli.test_units import read

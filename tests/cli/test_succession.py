@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.daemon import Lock
-from proxy.cli.succession import Elder, Heir, NoHeir
+from proxy.cli.background.daemon import Lock
+from proxy.cli.background.succession import Elder, Heir, NoHeir
 from proxy.server.activation import Handed
 
 # An heir: it has read its options, and does what the test says.
 _HEAD = """
 import os, sys, time, signal
-from proxy.cli.succession import Elder
+from proxy.cli.background.succession import Elder
 from proxy.server.activation import handed
 lock, link = int(sys.argv[2]), int(sys.argv[4])
 """

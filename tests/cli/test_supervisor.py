@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.supervisor import CommandFailed, Program, UnitFile
+from proxy.cli.services.supervisor import CommandFailed, Program, UnitFile
 from tests.cli.stand_in import StandIn
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.plan import Plan
-from proxy.cli.supervisor import CommandFailed, Unavailable
-from proxy.cli.systemd import Systemd
+from proxy.cli.services.plan import Plan
+from proxy.cli.services.supervisor import CommandFailed, Unavailable
+from proxy.cli.services.systemd import Systemd
 from tests.cli.stand_in import StandIn
 
 PLAN = Plan(("/opt/venv/bin/python", "-P"), (("127.0.0.1", 6736),), {"HTTPS_PROXY": "http://u:secret@h"}, 18)

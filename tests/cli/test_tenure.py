@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.daemon import Lock, Place
-from proxy.cli.succession import Elder
-from proxy.cli.tenure import Tenure
+from proxy.cli.background.daemon import Lock, Place
+from proxy.cli.background.succession import Elder
+from proxy.cli.background.tenure import Tenure
 from proxy.config import Settings
 from proxy.errors import StartFault
 from proxy.instance import Instance, instances

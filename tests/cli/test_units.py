@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cli.plan import Plan, Unfit
-from proxy.cli.units import LABEL, agent, service_unit, socket_unit
+from proxy.cli.services.plan import Plan, Unfit
+from proxy.cli.services.units import LABEL, agent, service_unit, socket_unit
 from proxy.server.activation import LAUNCHD_VARIABLE
 
 COMMAND = ("/opt/venv/bin/python", "-P", "-m", "proxy", "run")

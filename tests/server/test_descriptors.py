@@ -106,10 +106,10 @@ async def test_waiting_for_descriptors_is_not_busy(loop: dict[str, str], upstrea
         return  # nowhere else can the limit of a running process be changed
     async with started("run", "--port", "0", "--upstream", upstream, environ=loop) as command:
         base = await command.base()
-        before = sockets(command)
+        open_before = sockets(command)
         assert await create(base) == "whole"
         async with asyncio.timeout(20):
-            while sockets(command) > before + 1:  # noqa: ASYNC110 - another process sets no event
+            while sockets(command) > open_before + 1:  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(0)  # until the caller's end is closed there too, only the upstream's is left
         left(command, 10)
         hogs = [

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from proxy.cli.daemon import Held, Lock, Place
-from proxy.cli.succession import Elder, Heir, NoHeir
+from proxy.cli.background.daemon import Held, Lock, Place
+from proxy.cli.background.succession import Elder, Heir, NoHeir
 from proxy.errors import StartFault
 from proxy.instance import Instance, InstanceFile, instances
 from proxy.server.app import Openline

@@ -6,8 +6,8 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import BinaryIO
 
-from proxy.cli.berth import Berth
-from proxy.cli.journal import Journal
+from proxy.cli.execution.berth import Berth
+from proxy.cli.execution.journal import Journal
 from proxy.config import Settings
 from proxy.server.app import Openline
 from proxy.settings_sources import Origin

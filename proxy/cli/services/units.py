@@ -4,7 +4,7 @@ import plistlib
 import re
 from pathlib import Path
 
-from proxy.cli.plan import Plan, Unfit
+from proxy.cli.services.plan import Plan, Unfit
 from proxy.server.activation import API, LAUNCHD_VARIABLE
 
 LABEL = "dev.openline"

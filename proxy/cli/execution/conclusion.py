@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from proxy.cli.agents import silence
 from proxy.cli.client import Client, NoAnswer
-from proxy.cli.destination import Destination
+from proxy.cli.execution.agents import silence
+from proxy.cli.execution.destination import Destination
 from proxy.instance import Instance, instances
 from proxy.telemetry.sentence import SILENT, figures, sentence
 from proxy.telemetry.summary import Summary

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from proxy.cli.daemon import Lock, opened
+from proxy.cli.background.daemon import Lock, opened
 from proxy.server.activation import ADMIN, API, Handed
 
 SERVE_SECONDS = 20.0

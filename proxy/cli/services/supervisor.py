@@ -9,7 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Protocol
 
-from proxy.cli.plan import Plan
+from proxy.cli.services.plan import Plan
 
 
 class Unavailable(Exception):

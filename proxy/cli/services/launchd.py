@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from proxy.cli.plan import Plan
-from proxy.cli.supervisor import CommandFailed, Program, Unavailable, UnitFile
-from proxy.cli.units import LABEL, agent
+from proxy.cli.services.plan import Plan
+from proxy.cli.services.supervisor import CommandFailed, Program, Unavailable, UnitFile
+from proxy.cli.services.units import LABEL, agent
 
 # `bootout` is back before the job has gone, and a new one is refused until then.
 _GONE_SECONDS = 60.0

@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from proxy.cli.plan import Plan
-from proxy.cli.supervisor import CommandFailed, Program, Unavailable, UnitFile
-from proxy.cli.units import service_unit, socket_unit
+from proxy.cli.services.plan import Plan
+from proxy.cli.services.supervisor import CommandFailed, Program, Unavailable, UnitFile
+from proxy.cli.services.units import service_unit, socket_unit
 
 _SOCKET = "openline.socket"
 _SERVICE = "openline.service"
