@@ -48,6 +48,7 @@ class Admin:
         self._settings = settings
         self._marker = marker
         self._secret = secret.encode()
+        self._host: str | None = None
         self._guard = Guard(settings, marker)
         self._listener: Listener | None = None
         self._file: SocketFile | None = None
@@ -78,6 +79,11 @@ class Admin:
             return await (self._on_file(place) if isinstance(place, Path) else self._on_port(*place))
         except OSError as error:
             raise CannotListen(place, error) from error
+
+    def follow(self, settings: Settings) -> None:
+        """Who may ask is as these settings say from now on; where it listens, and what for, stays."""
+        self._settings = settings
+        self._guard = Guard(settings, self._marker, listening=self._host)
 
     def hand_over(self) -> None:
         """Accept nothing more: another process does, by the same socket."""
@@ -113,7 +119,7 @@ class Admin:
         if on_file and ours:
             self._file = SocketFile(Path(name))
             self._file.adopt()
-        self._guard = Guard(self._settings, self._marker, listening="localhost" if on_file else name[0])
+        self._listen_on("localhost" if on_file else name[0])
         try:
             await self._listen([handed])
         except OSError as error:
@@ -121,15 +127,19 @@ class Admin:
         return f"unix:{name}" if on_file else url(*name[:2])
 
     async def _on_port(self, host: str, port: int) -> str:
-        self._guard = Guard(self._settings, self._marker, listening=host)
+        self._listen_on(host)
         listener = await self._listen(bind(host, port))
         return url(*listener.addresses[0])
 
     async def _on_file(self, path: Path) -> str:
-        self._guard = Guard(self._settings, self._marker, listening="localhost")
+        self._listen_on("localhost")
         self._file = SocketFile(path)
         await self._listen([self._file.bind()])
         return f"unix:{path}"
+
+    def _listen_on(self, host: str) -> None:
+        self._host = host
+        self.follow(self._settings)
 
     async def _listen(self, sockets: Sequence[socket.socket]) -> Listener:
         listener = Listener(

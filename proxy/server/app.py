@@ -19,7 +19,7 @@ from proxy.server.guard import Guard
 from proxy.server.handler import Handler
 from proxy.server.listener import Listener, bind
 from proxy.server.pages import Pages, Successor
-from proxy.server.reload import Reload, Reloader, difference
+from proxy.server.reload import Reload, Reloader, difference, in_force
 from proxy.server.status import Identity, Status, url
 from proxy.settings_sources import Origin
 from proxy.state import State, state_file
@@ -30,6 +30,8 @@ from proxy.telemetry.summary import Tallies
 from proxy.turns.outcome import Outcome
 
 _SAVE_SECONDS = 30.0
+# Nothing is served any more by then: what closes is only connections.
+_CLOSE_SECONDS = 2.0
 _LOG = logging.getLogger("openline.server")
 
 
@@ -169,21 +171,23 @@ class Openline:
         self._tasks.start(self._keep(), "state file")
         return base
 
-    def reload(self, settings: Settings) -> Reload:
+    def reload(self, wanted: Settings) -> Reload:
         """Go by other settings from the next request on; running turns end by the old ones.
 
         Raises StartFault where a setting cannot be used: then nothing has changed.
         """
         engine, handler, _ = self._started()
         now = msgspec.structs.replace(self._settings, mode=handler.mode)
-        told = difference(now, settings, started=self._started_by)
+        told = difference(now, wanted, started=self._started_by)
+        settings = in_force(self._started_by, wanted)
         if not engine.suits(settings):
-            self._engine = Engine(settings, self._lasting(engine), self._marker, self._notice)
+            self._engine = Engine(settings, self._lasting(engine), self._marker, self._notice, before=engine)
             if self._engine.upstream != engine.upstream:
                 self._metrics = self._measure(self._engine)
             self._retiring.start(engine.retire(), "retiring engine")
         self._settings = settings
         self._guard = Guard(settings, self._marker)
+        self._admin.follow(settings)
         handler.follow(settings, self._engine or engine, self._guard)
         return told
 
@@ -224,7 +228,7 @@ class Openline:
         if self._listener:
             await self._listener.close()
         await self._save()
-        await self._retiring.finish(0)
+        await self._retiring.finish(_CLOSE_SECONDS)
         if self._engine:
             await self._engine.close()
         await self._admin.close()  # last, so that it can tell to the end
@@ -242,10 +246,11 @@ class Openline:
         status = self.status()
         return Load(status.running, status.connections)
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, outcome: Outcome, engine: Engine) -> None:
         self.history.add(outcome)
         self.tallies.add(outcome)
-        if self._metrics:
+        # A turn that began before a reload is not the new upstream's.
+        if self._metrics and self._engine and self._engine.upstream == engine.upstream:
             self._metrics.turn(outcome)
         self._tell(outcome)
 

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from secrets import token_bytes
 from urllib.parse import urlsplit
 
@@ -31,15 +32,30 @@ class Engine:
       └──▶ PlainHttp ──┘
     """
 
-    def __init__(self, settings: Settings, state: State, marker: str, notice: Callable[[str], None]) -> None:
-        """Raise StartFault where a setting cannot be used."""
+    def __init__(
+        self,
+        settings: Settings,
+        state: State,
+        marker: str,
+        notice: Callable[[str], None],
+        *,
+        before: "Engine | None" = None,
+    ) -> None:
+        """One that goes on where `before` was: what that has found of the same host is known.
+
+        Raises StartFault where a setting cannot be used.
+        """
         self.settings = settings
         way = way_upstream(settings, os.environ)
         heads = Heads(most=settings.heads.max_count, max_age=settings.heads.max_age_seconds, clock=time.monotonic)
         known = capabilities(settings.upstream)
         host = Host(known, recheck_seconds=settings.pool.recheck_seconds, clock=time.monotonic)
+        if before and before.settings.upstream == settings.upstream:
+            host = copy(before.host)
+            host.recheck_seconds = settings.pool.recheck_seconds
         keyed = Keyed(passing=Fingerprints(token_bytes(32)), stored=Fingerprints(state.key))
         heads.restore(state.heads, state.items)
+        self.host: Host = host
         self.address = way.address
         self.fingerprints = keyed.stored
         self.pool = Pool(settings, host, dialler(settings, way), heads, notice)
@@ -83,5 +99,7 @@ class Engine:
 
     async def close(self) -> None:
         """Close every connection to the upstream."""
-        await self.pool.close()
-        await self.http.close()
+        try:
+            await self.pool.close()
+        finally:
+            await self.http.close()

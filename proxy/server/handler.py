@@ -66,7 +66,7 @@ class Handler:
                   └─ refused      └─ no ─▶ PlainHttp ──┘
     """
 
-    def __init__(self, engine: Engine, guard: Guard, report: Callable[[Outcome], None]) -> None:
+    def __init__(self, engine: Engine, guard: Guard, report: Callable[[Outcome, Engine], None]) -> None:
         self._report = report
         self.identity = Identity()
         self.running = 0
@@ -125,7 +125,7 @@ class Handler:
             self.running -= 1
             if not self.running:
                 self._idle.set()
-            self._report(outcome)
+            self._report(outcome, call.engine)
         return call.sink.response
 
     def _health(self, request: web.Request, asked: Target) -> web.Response:
@@ -153,7 +153,7 @@ class Handler:
         """The answer to what never became a request, reported as an outcome without a word of what was sent."""
         outcome = Outcome(f"ol_{token_hex(12)}", Route.PASSTHROUGH, method="-", path="-", end=End.ERROR)
         outcome.status, outcome.faults, outcome.ended_at = problem.value[0], [detail], time.time()
-        self._report(outcome)
+        self._report(outcome, self._engine)
         return problem.answer(detail, {"x-request-id": outcome.id, **labels(outcome)})
 
     async def drain(self, limit: float) -> None:

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.config import Section, Settings
+import msgspec
+
+from proxy.config import InvalidSettingError, Section, Settings
+from proxy.errors import StartFault
 
 Reloader = Callable[[], "Reload"]
 """Reads the settings anew and goes by them. Raises what the sources of settings raise: then the old ones stay."""
@@ -30,6 +33,25 @@ class Reload:
     changed: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     """Those that count from the next start on."""
+
+
+def in_force(started: Settings, wanted: Settings) -> Settings:
+    """Those that can count now: what waits for the next start is as it was when the process `started`.
+
+    Raises StartFault where that cannot be: no token any more, say, while others reach the listener.
+    """
+    settings = wanted
+    try:
+        for name in _AT_THE_START:
+            section, _, key = name.rpartition(".")
+            value = getattr(getattr(started, section) if section else started, key)
+            if section:
+                key, value = section, msgspec.structs.replace(getattr(settings, section), **{key: value})
+            settings = msgspec.structs.replace(settings, **{key: value})
+        settings.__post_init__()
+    except InvalidSettingError as error:
+        raise StartFault(f"{error}; that is how it was started: a restart is needed") from None
+    return settings
 
 
 def difference(before: Settings, after: Settings, *, started: Settings) -> Reload:

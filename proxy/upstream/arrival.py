@@ -11,9 +11,11 @@ from collections.abc import Callable
 
 from proxy.upstream.dial import Socket
 
-# struct tcp_info in linux/tcp.h: the member tcpi_bytes_acked (tcp(7), TCP_INFO).
+# struct tcp_info in linux/tcp.h: the members tcpi_rtt, in microseconds, and tcpi_bytes_acked (tcp(7), TCP_INFO).
 _TCP_INFO = 11
-_ACKNOWLEDGED = struct.Struct("120xQ")
+_TOLD = struct.Struct("68xI48xQ")
+# An acknowledgement takes one; the first loss is made good within a few.
+_ROUND_TRIPS = 3
 _QUEUED = struct.Struct("i")
 # How often the kernel is asked within the limit: it tells nobody by itself.
 _LOOKS = 12
@@ -44,7 +46,7 @@ class Arrival:
                 return
             if arrived != self._seen:
                 self._seen, self._since = arrived, loop.time()
-            elif loop.time() - self._since >= seconds:
+            elif loop.time() - self._since >= max(seconds, _ROUND_TRIPS * _round_trip(self._kernel)):
                 stalled()
                 return
             self._next = loop.call_later(seconds / _LOOKS, look)
@@ -76,14 +78,27 @@ class Arrival:
         return _arrived(self._kernel) if self._kernel else None
 
 
-def _arrived(kernel: socket.socket) -> int | None:
-    """Bytes that the other end has acknowledged since the connection began; None where the system does not tell."""
-    if sys.platform != "linux":
-        return None
+def _told(kernel: socket.socket | None) -> tuple[int, int]:
+    """The round trip in microseconds, and the bytes acknowledged; zeros where the system does not tell."""
+    if kernel is None or sys.platform != "linux":
+        return 0, 0
     with contextlib.suppress(OSError, struct.error):  # a system that is like Linux, or an older one
-        (count,) = _ACKNOWLEDGED.unpack(kernel.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _ACKNOWLEDGED.size))
-        return int(count)
-    return None
+        round_trip, count = _TOLD.unpack(kernel.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TOLD.size))
+        return int(round_trip), int(count)
+    return 0, 0
+
+
+def _round_trip(kernel: socket.socket | None) -> float:
+    """In seconds, as the kernel has measured it."""
+    return _told(kernel)[0] / 1_000_000
+
+
+def _arrived(kernel: socket.socket) -> int | None:
+    """Bytes that the other end has acknowledged since the connection began; None where the system does not tell.
+
+    It is never 0 where the system tells: the handshake was acknowledged.
+    """
+    return _told(kernel)[1] or None
 
 
 def _taken(kernel: socket.socket) -> int | None:

@@ -75,7 +75,7 @@ class Host:
         self._suspect = False
         self._in_vain = 0
         self._ask_again_at = 0.0
-        self._recheck_seconds = recheck_seconds
+        self.recheck_seconds = recheck_seconds
         self._clock = clock
         self._no_websocket_until = 0.0
 
@@ -109,7 +109,7 @@ class Host:
         self._in_vain += 1
         if self._in_vain >= _TRIES:
             self._in_vain = 0
-            self._ask_again_at = self._clock() + self._recheck_seconds
+            self._ask_again_at = self._clock() + self.recheck_seconds
 
     def suspected(self) -> None:
         """The host lost a context unseen: no more deltas to it."""
@@ -121,4 +121,4 @@ class Host:
 
     def refused_websocket(self) -> None:
         """The host has no WebSocket mode, as far as can be seen now."""
-        self._no_websocket_until = self._clock() + self._recheck_seconds
+        self._no_websocket_until = self._clock() + self.recheck_seconds

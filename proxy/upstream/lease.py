@@ -128,6 +128,8 @@ class Lease:
         """An event of this turn arrived. After the end nothing counts any more."""
         if self.fault:
             return
+        if self.arrival:
+            self.arrival.over()  # what is answered has arrived
         self._inbox.append(event)
         self.waiting += len(event.frame)
         self._arrived.set()

@@ -102,7 +102,7 @@ class Upload:
             detail = f"what was sent on a shared line did not arrive for {seconds:g} s"
             lease.end(TurnFault(Fault.LINE_LOST, detail, waited=seconds))
             way.line.retire(Whole.CONNECTION_LOST)
-            if self._arrival.writing:
+            if self._arrival.writing and not limit.expired():
                 limit.reschedule(asyncio.get_running_loop().time())
 
         lease.arrival = self._arrival

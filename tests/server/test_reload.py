@@ -198,6 +198,71 @@ async def test_who_may_call_changes_at_once() -> None:
         assert answer.header("access-control-allow-origin") == "http://localhost:3000"
 
 
+async def test_a_listener_that_others_reach_keeps_its_token() -> None:
+    """Settings that are sound for the next start only are refused: the listener that is there would be open to all."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+        app = Openline(Settings(listen=f"0.0.0.0:{port}", token=TOKEN), lambda _: None)
+        try:
+            base = await app.start(sockets=[sock])
+            with pytest.raises(StartFault, match="a restart is needed"):
+                app.reload(Settings(listen=f"127.0.0.1:{port}"))
+            assert (await ask(base, "GET", "/v1/models")).status == 401
+            told = app.reload(Settings(listen=f"127.0.0.1:{port}", token=TOKEN, admin_scope="probes", match="strict"))
+            assert (told.changed, set(told.waiting)) == (("match",), {"listen", "admin_scope"})
+            assert (app.settings.listen, app.settings.admin_scope) == (f"0.0.0.0:{port}", "all")
+            abroad = [("Host", "10.1.2.3"), ("x-openline-token", "0123456789abcdef")]
+            assert (await ask(base, "GET", "/healthz", abroad)).json()["name"] == "openline"
+        finally:
+            await app.close()
+
+
+async def test_what_was_found_of_a_host_stays_known() -> None:
+    """One that lost a context gets no deltas after a reload either; another host is unknown anew."""
+    async with stack(settings=Settings(upstream=Upstream(verifies_ids="yes"))) as running:
+        engine = running.app._engine
+        assert engine is not None
+        engine.host.suspected()
+        engine.host.refused_lanes()
+        running.app.reload(msgspec.structs.replace(running.app.settings, timeouts=Timeouts(dial_seconds=4)))
+        host = running.app.status().pool.host
+        assert (host.suspect, host.lanes) == (True, False)
+        upstream = msgspec.structs.replace(running.app.settings.upstream, lanes="on")
+        running.app.reload(msgspec.structs.replace(running.app.settings, upstream=upstream))
+        host = running.app.status().pool.host
+        assert (host.suspect, host.lanes) == (False, True)
+
+
+async def test_the_admin_listener_minds_the_same_pages() -> None:
+    """An origin that was taken away is refused there, too."""
+    async with rigged(allowed_origins=("http://a",)) as rig:
+        assert rig.app.admin
+        page = [("Origin", "http://a")]
+        assert (await ask(rig.app.admin, "GET", "/healthz", page)).status == 200
+        rig.app.reload(msgspec.structs.replace(rig.app.settings, allowed_origins=()))
+        assert (await ask(rig.app.admin, "GET", "/healthz", page)).status == 403
+        assert (await ask(rig.app.admin, "GET", "/healthz")).status == 200
+
+
+async def test_a_turn_is_measured_where_it_went() -> None:
+    """One that ends after a reload to another upstream is not counted as that one's."""
+    async with rigged() as rig:
+        tasks = Tasks()
+        asked = tasks.start(rig.create({"model": "gpt-5.4", "input": "hello", "store": False}), "a turn")
+        async with asyncio.timeout(5):
+            while not rig.app.running:  # noqa: ASYNC110 - a request's start has no event of its own
+                await asyncio.sleep(0)
+        upstream = msgspec.structs.replace(rig.app.settings.upstream, url="http://127.0.0.1:9/v1")
+        rig.app.reload(msgspec.structs.replace(rig.app.settings, upstream=upstream))
+        assert (await asked).status == 200
+        await tasks.close()
+        counted = [
+            line for line in rig.app.metrics()[0].decode().splitlines() if line.startswith("openline_turns_total")
+        ]
+        assert counted
+        assert all(line.endswith(" 0.0") for line in counted)
+
+
 async def test_the_run_of_a_turn_is_taken_off_its_path() -> None:
     """`openline exec` puts its run ahead of the path, beside a token or not; the upstream sees none of it."""
     async with rigged(token=TOKEN) as rig:

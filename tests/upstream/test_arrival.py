@@ -3,6 +3,7 @@
 import math
 import os
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator
 from typing import cast
@@ -151,8 +152,9 @@ async def test_who_hangs_up_ends_the_watch(rig: Rig) -> None:
 class Silent:
     """A kernel that tells less than Linux does, and the line that it is of."""
 
-    def __init__(self, *, knows: bool, descriptor: int = -1) -> None:
+    def __init__(self, *, knows: bool, descriptor: int = -1, count: int = 1, round_trip: int = 0) -> None:
         self.descriptor = descriptor
+        self.told = struct.pack("68xI48xQ", round_trip, count)
         self.transport = self
         self.knows = knows
         self.closing = False
@@ -169,7 +171,8 @@ class Silent:
     def getsockopt(self, level: int, option: int, size: int) -> bytes:
         """The same count for ever; or half of what was asked for, as older systems know less."""
         assert (level, option) == (socket.IPPROTO_TCP, 11)
-        return bytes(size if self.knows else size // 2)
+        assert size == len(self.told)
+        return self.told if self.knows else self.told[: size // 2]
 
     def fileno(self) -> int:
         """One that has no queue."""
@@ -193,6 +196,29 @@ async def test_a_kernel_that_does_not_tell(knows: bool) -> None:  # noqa: FBT001
     one.written()
     os.close(descriptor)
     assert not await gives_up(one)
+
+
+async def test_a_kernel_that_knows_of_nothing() -> None:
+    """Zeros are no count: the handshake at least was acknowledged. So say systems that are only like Linux."""
+    assert not await gives_up(Arrival(cast("Socket", Silent(knows=True, count=0))))
+
+
+async def test_a_long_way_has_its_time() -> None:
+    """Where an answer takes longer than the limit by nature, nothing is given up for that."""
+    assert not await gives_up(Arrival(cast("Socket", Silent(knows=True, round_trip=1_000_000))))
+
+
+async def test_what_is_answered_has_arrived(rig: Rig) -> None:
+    """Whatever the kernel says of it: an event of the turn ends the watch."""
+    connection, line, _ = await shared(rig, 0.1)
+    line.deafen()
+    lease = lease_of(connection)
+    await soon(lease.send(MIDDLING, None, None, 60.0))
+    await line.send(created("resp_2", stream_id=str(lease.named)))
+    await types(lease, 1)
+    until_then = time.monotonic() + 0.3
+    await until(lambda: time.monotonic() > until_then)
+    assert (lease.fault, connection.spare) == (None, True)
 
 
 async def test_another_system(monkeypatch: pytest.MonkeyPatch) -> None:
