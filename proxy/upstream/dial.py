@@ -108,7 +108,7 @@ class Dialler:
         except (OSError, TimeoutError, InvalidHandshake, InvalidProxy, InvalidURI, EOFError) as error:
             if no_descriptor(error):
                 raise TurnFault(Fault.NO_DESCRIPTOR, "no file descriptor is left for another socket") from error
-            raise TurnFault(Fault.DIAL_FAILED, f"{self.way.trouble(error)} while dialling the upstream") from error
+            raise TurnFault(Fault.DIAL_FAILED, f"no WebSocket: {self.way.trouble(error)}") from error
 
     def _connect(self, headers: Sequence[tuple[str, str]], kind: type[Socket]) -> _Connect:
         forward = self.way.forward

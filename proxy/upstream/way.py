@@ -1,8 +1,11 @@
 """The way to the upstream: its address, the forward proxy, and whom TLS trusts; one for both transports."""
 
+import os
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from proxy.config import Settings
 from proxy.upstream.address import Address
@@ -20,10 +23,23 @@ class Way:
     """One for all, as an SSL context is dear (20-40 ms); None where nothing is spoken to over TLS."""
 
     def trouble(self, error: BaseException) -> str:
-        """What went wrong on it, in words for a person: no address, no credential."""
-        who = "the forward proxy or the upstream" if self.forward and self.forward.secure else "the upstream"
-        certificate = certificate_trouble(error)
-        return f"{who}: {certificate}" if certificate else f"{type(error).__name__}"
+        """What went wrong on it, in words for a person: the upstream's host is named, no path and no credential."""
+        upstream = f"the upstream ({urlsplit(self.address.base).netloc})"
+        who = f"the forward proxy or {upstream}" if self.forward and self.forward.secure else upstream
+        return f"{who}: {certificate_trouble(error) or _in_words(error)}"
+
+
+def _in_words(error: BaseException) -> str:
+    """What went wrong, without names of this program's own."""
+    while error.__cause__ and not isinstance(error, OSError):
+        error = error.__cause__
+    if isinstance(error, socket.gaierror) or isinstance(error.__cause__, socket.gaierror):
+        return "its name leads to no address"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return "it hung up" if isinstance(error, EOFError | ConnectionError) else "what it said is no answer"
 
 
 def way_upstream(settings: Settings, environ: Mapping[str, str]) -> Way:

@@ -159,7 +159,7 @@ async def test_nobody_listens() -> None:
         base = gone.base
     fault = await fault_of(base)
     assert fault.fault is Fault.DIAL_FAILED
-    assert "ConnectionRefusedError" in fault.detail
+    assert fault.detail.endswith("): Connection refused")
 
 
 async def test_a_silent_host_costs_no_more_than_the_limit(peer: Peer) -> None:
@@ -167,7 +167,7 @@ async def test_a_silent_host_costs_no_more_than_the_limit(peer: Peer) -> None:
     peer.gate = asyncio.Event()
     fault = await fault_of(peer.base, seconds=0.05)
     assert fault.fault is Fault.DIAL_FAILED
-    assert "TimeoutError" in fault.detail
+    assert "no answer in time" in fault.detail
 
 
 async def test_a_host_that_hangs_up_or_speaks_no_http() -> None:
