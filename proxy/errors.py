@@ -51,6 +51,11 @@ class Problem(Enum):
         "openline_token",
         "Openline wants its token: in the header x-openline-token, or in the base URL http://HOST:PORT/t/TOKEN/v1.",
     )
+    MOVED = (
+        409,
+        "openline_moved",
+        "Openline goes to its upstream another way than when `openline exec` began this run: start the command anew.",
+    )
     SLOW = (408, "openline_slow_request", "The headers of this request did not come in time.")
     ADMIN_PATH = (404, "openline_not_found", "The admin listener has no such page: callers use another address.")
     ADMIN_METHOD = (405, "openline_method", "This page of the admin listener answers another method.")
@@ -59,6 +64,7 @@ class Problem(Enum):
         "openline_control",
         "This page is for the owner: it wants the secret from the instance's file, as the `openline` commands show it.",
     )
+    RUN = (404, "openline_run", "Openline does not know this run any more: it remembers the latest ones alone.")
     SETTINGS = (400, "openline_settings", "The settings cannot be used, and the old ones stay.")
     SUCCESSION = (500, "openline_succession", "No other process could take over, and this one goes on.")
     UPGRADE = (426, "openline_no_websocket", "Openline does not serve WebSocket callers yet: use POST.")

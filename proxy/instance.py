@@ -2,21 +2,30 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
 import platformdirs
 
+from proxy import private
+from proxy.lock import Held, Lock
+
 _FOLDER = "running"
+_LARGEST = 65_536
+# A process that takes over has left its file a moment before it says that the lock is its own.
+_LOOKS = 5
+_PAUSE_SECONDS = 0.01
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """One running proxy. Its file is for its owner alone: `control` opens the control pages of the admin listener."""
 
-    pid: int
+    pid: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     version: str
     api: str
     """The base URL for callers."""
@@ -30,6 +39,12 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     passing: bool = False
     """Whether it ends with the command of an `openline exec`: nobody else should rely on it."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where callers, or the commands, could not connect."""
+        for url in (self.api, *((self.admin,) if self.admin and not self.admin.startswith("unix:") else ())):
+            if not urlsplit(url).hostname or urlsplit(url).port == 0:
+                raise ValueError(f"{url!r} is no address")
+
     def __repr__(self) -> str:
         return f"Instance(pid={self.pid}, api={self.api!r})"
 
@@ -37,6 +52,12 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     def port(self) -> int:
         """Where callers connect."""
         return urlsplit(self.api).port or 80
+
+    @property
+    def name(self) -> str:
+        """What the files of its place are called."""
+        host = urlsplit(self.api).hostname or ""
+        return f"{host.replace(':', '_')}-{self.port}"
 
     @property
     def alive(self) -> bool:
@@ -51,17 +72,21 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstanceFile:
-    """The file of the proxy that listens on one address, while it runs."""
+    """The file of the proxy that listens on one address, while it runs, and the lock beside it that proves it.
 
-    def __init__(self, instance: Instance, folder: Path | None = None) -> None:
-        parts = urlsplit(instance.api)
-        host = (parts.hostname or "").replace(":", "_")
+    A number may be another program's by now, and what listens at an address anybody's: the lock is its owner's alone.
+    """
+
+    def __init__(self, instance: Instance, folder: Path | None = None, lock: int | None = None) -> None:
+        """The descriptor of the `lock` is given where another process has handed it over."""
         self._instance = instance
-        self._path = (folder or running()) / f"{host}-{instance.port}.json"
+        self._path = (folder or running()) / f"{instance.name}.json"
+        self.lock = None if lock is None else Lock(_lock(self._path), lock)
 
     def write(self) -> None:
-        """Replace what an earlier process left. Raises OSError."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Replace what an earlier process left. Raises OSError, and Held while another process has the place."""
+        if self.lock is None:
+            self.lock = Lock.take(_lock(self._path))
         draft = self._path.with_name(f".{self._path.name}.{token_hex(4)}")
         try:
             with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - a mode is needed
@@ -69,11 +94,14 @@ class InstanceFile:
             draft.replace(self._path)
         finally:
             draft.unlink(missing_ok=True)
+        self.lock.sign()
 
     def remove(self) -> None:
-        """Take it away, unless a successor has put its own there."""
+        """Take both away, unless a successor has put its own there. The lock is held until the process ends."""
         if _read(self._path) == self._instance:
             self._path.unlink(missing_ok=True)
+        if self.lock and self.lock.ours:
+            self.lock.retire()
 
 
 def running() -> Path:
@@ -82,21 +110,44 @@ def running() -> Path:
 
 
 def instances(folder: Path | None = None) -> Iterator[Instance]:
-    """Those whose process runs, by port. What crashed ones left is taken away."""
-    found: list[Instance] = []
-    for path in (folder or running()).glob("*.json"):
+    """Those that run, by port: each has its lock. What crashed ones left is taken away, what is odd passed over."""
+    found = (_standing(path) for path in (folder or running()).glob("*.json"))
+    yield from sorted((one for one in found if one), key=lambda one: one.port)
+
+
+def _standing(path: Path) -> Instance | None:
+    """The one that left the file, if it runs."""
+    for _ in range(_LOOKS):
         instance = _read(path)
         if instance is None:
-            continue
-        if instance.alive:
-            found.append(instance)
-        else:
-            path.unlink(missing_ok=True)
-    yield from sorted(found, key=lambda one: one.port)
+            return None
+        if Lock.holder(_lock(path)) == instance.pid and instance.alive:
+            return instance
+        if _cleared(path):
+            return None
+        time.sleep(_PAUSE_SECONDS)
+    return None
+
+
+def _cleared(path: Path) -> bool:
+    """Take the file away, unless somebody has the place."""
+    try:
+        lock = Lock.take(_lock(path))
+    except Held:
+        return False
+    except OSError:
+        return True
+    path.unlink(missing_ok=True)
+    lock.release()
+    return True
+
+
+def _lock(path: Path) -> Path:
+    return path.with_suffix(".lock")
 
 
 def _read(path: Path) -> Instance | None:
     """What is in a file; None where it is gone, unreadable or of another shape."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(path.read_bytes(), type=Instance)
+        return msgspec.json.decode(private.read(path, _LARGEST), type=Instance)
     return None

@@ -51,17 +51,17 @@ def show(settings: Settings, origins: Mapping[str, Origin]) -> ShownSettings:
     return ShownSettings(shown, TokenPlace(file, settings.token.plain_in_urls))
 
 
+def shown_url(url: str) -> str:
+    """The URL, with an ellipsis for a path other than APIs have: some gateways take a key there."""
+    parts = urlsplit(url)
+    plain = _PLAIN.issuperset(parts.path.split("/"))
+    return f"{parts.scheme}://{parts.netloc}{parts.path if plain else '/…'}"
+
+
 def _value(settings: Settings, key: str) -> bool | int | float | str | list[str]:
     value: object = settings
     for name in key.split("."):
         value = getattr(value, name)
     if key == "upstream.url":
-        return _url(str(value))
+        return shown_url(str(value))
     return list(value) if isinstance(value, tuple) else cast("bool | int | float | str", value)
-
-
-def _url(url: str) -> str:
-    """The URL, with an ellipsis for a path other than APIs have: some gateways take a key there."""
-    parts = urlsplit(url)
-    plain = _PLAIN.issuperset(parts.path.split("/"))
-    return f"{parts.scheme}://{parts.netloc}{parts.path if plain else '/…'}"

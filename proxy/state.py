@@ -10,6 +10,7 @@ import msgpack
 import msgspec
 import platformdirs
 
+from proxy import private
 from proxy.config import Settings
 from proxy.core.heads import StoredHead, StoredItem
 
@@ -56,7 +57,7 @@ class StateFile:
     def save(self, state: State) -> None:
         """Replace the file as a whole. Raises OSError."""
         content = {"version": _VERSION, "key": state.key, "heads": list(state.heads), "items": list(state.items)}
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.folder(self.path.parent)
         draft = self.path.with_name(f"{self.path.name}.{token_hex(4)}")
         try:
             with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - a mode is needed

@@ -22,12 +22,13 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 
 
 def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
-    """The file is made with mode 0600, and replaced as a whole: no draft stays behind."""
-    file = StateFile(tmp_path / "heads.msgpack")
+    """File and folders are for the owner, and it is replaced as a whole: no draft stays behind."""
+    file = StateFile(tmp_path / "a" / "b" / "heads.msgpack")
     file.save(State())
     file.save(STATE)
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["heads.msgpack"]
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["heads.msgpack"]
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b")] == [0o700, 0o700]
 
 
 @pytest.mark.parametrize(

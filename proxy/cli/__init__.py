@@ -1,7 +1,10 @@
 """The command line: `openline COMMAND`. A command's module is imported when that command runs, so help is quick."""
 
 import builtins
+import difflib
+import errno
 import importlib
+import os
 import sys
 from types import MappingProxyType
 
@@ -35,6 +38,10 @@ _COMMANDS = MappingProxyType(
 )
 
 
+# What a write answers where the file system, or the terminal, takes no more.
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
 class _LazyGroup(click.Group):
     """A group that lists its commands without importing them."""
 
@@ -49,6 +56,15 @@ class _LazyGroup(click.Group):
         module = importlib.import_module(_COMMANDS[cmd_name][0])
         command: click.Command = getattr(module, f"{cmd_name}_" if hasattr(builtins, cmd_name) else cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant, and its arguments. Raises UsageError, which names the one that is spelled so."""
+        near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+        if near and args[0] not in _COMMANDS and not ctx.resilient_parsing:
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near[0]!r}?", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - same
         """The list that `--help` shows."""
@@ -66,8 +82,18 @@ def cli() -> None:
     """
 
 
+def _hold_streams() -> None:
+    """Have closed standard streams lead nowhere: else a socket or a file of ours would get their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, and is closed for what we start
+
+
 def main() -> None:
     """Run the command line. Any error is one line on stderr; a bad setting or option exits with 2."""
+    _hold_streams()
     try:
         status = cli.main(prog_name="openline", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -80,4 +106,9 @@ def main() -> None:
         status = error.exit_code
     except click.Abort:  # Ctrl-C where a command does not answer signals itself
         status = 130
+    except OSError as error:
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise
+        click.echo(f"openline: the output cannot be written: {error.strerror}", err=True)
+        status = 1
     sys.exit(status)

@@ -21,6 +21,12 @@ class NotRunning(click.ClickException):
     exit_code = 3
 
 
+class Several(NotRunning):
+    """It has to be said which one is meant."""
+
+    exit_code = 2
+
+
 class NoAnswer(click.ClickException):
     """The instance did not answer as it should. `code` is that of the error that it answered with."""
 
@@ -108,7 +114,7 @@ class Client:
 
 
 def find(port: int | None) -> Instance:
-    """The instance whose callers connect at `port`, or the only one. Raises NotRunning.
+    """The instance whose callers connect at `port`, or the only one. Raises NotRunning, Several.
 
     Those of `openline exec` are meant where there is no other, or by their port.
     """
@@ -121,7 +127,7 @@ def find(port: int | None) -> Instance:
         at = "" if port is None else f" at port {port}"
         others = f"; there are some at {_ports(found)}" if found else ""
         raise NotRunning(f"no Openline of yours is running{at}{others}: `openline start` starts one")
-    raise NotRunning(f"several are running: choose one with --port ({_ports(chosen)})")
+    raise Several(f"several are running: choose one with --port ({_ports(chosen)})")
 
 
 def _ports(found: list[Instance]) -> str:

@@ -33,6 +33,8 @@ def check(*, file: Path | None) -> int:
     It is read as `openline run --config FILE` would in this environment; without FILE, as `openline run` would. The
     exit status is 2 where it cannot be used.
     """
+    if file is not None and not file.exists():
+        raise BadSettings(f"{file}: no such settings file")
     try:
         loaded = Flags({}, file).read()
         way_upstream(loaded.settings, os.environ)

@@ -76,7 +76,7 @@ def demo(
 def conclude(comparison: Comparison, *, as_json: bool) -> None:
     """Print the figures; an error if the two runs differ."""
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(comparison)))
+        click.echo(msgspec.json.encode(comparison))
     else:
         _show(comparison)
     if not comparison.identical:

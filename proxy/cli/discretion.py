@@ -6,22 +6,15 @@ from typing import Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 from proxy.settings_sources import leaves
+from proxy.telemetry.paths import UNKNOWN, known
 from proxy.upstream.capabilities import public_name
 
 # Settings whose text is one of a few words, or an address.
 _WORDS = {leaf.key: get_args(leaf.type) for leaf in leaves() if get_origin(leaf.type) is Literal}
 _ADDRESSES = ("listen", "admin_listen")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "-"})
-# What the API's own paths are made of; anything else may be somebody's id, or a secret of a gateway's.
-_SEGMENTS = frozenset(
-    {
-        *("", "v1", "responses", "input_items", "input_tokens", "cancel", "compact", "conversations", "items"),
-        *("models", "chat", "completions", "embeddings", "moderations", "files", "content", "uploads", "parts"),
-        *("complete", "images", "generations", "edits", "variations", "audio", "speech", "transcriptions"),
-        *("translations", "batches", "vector_stores", "search", "realtime", "sessions", "fine_tuning", "jobs"),
-        *("assistants", "threads", "messages", "runs", "containers", "videos", "api", "openai", "-", "healthz"),
-    }
-)
+# What stands in paths beside what the API documents, and tells of nobody.
+_OTHERS = frozenset({"api", "openai", "healthz", "-"})
 
 Value = bool | int | float | str | Sequence[str]
 
@@ -56,7 +49,7 @@ def address(text: str) -> str:
 
 def path(text: str) -> str:
     """A path with an ellipsis for each part that is not the API's own."""
-    return "/".join(part if part in _SEGMENTS else "…" for part in text.partition("?")[0].split("/"))
+    return "/".join(part if known(part) or part in _OTHERS else UNKNOWN for part in text.partition("?")[0].split("/"))
 
 
 def method(name: str) -> str:

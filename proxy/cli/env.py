@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from proxy.cli.client import Client, NoAnswer, find
+from proxy.cli.client import Client, NoAnswer, NotRunning, find
+from proxy.cli.port import Port
 from proxy.cli.shells import SHELLS, Shell, shell_of
+from proxy.instance import Instance
 from proxy.settings_shown import TokenPlace
 from proxy.settings_sources import TOKEN_VARIABLE
 
@@ -24,7 +26,7 @@ class _Settings(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65_535), help="The one whose callers use this port.")
+@click.option("--port", type=Port(), help="The one whose callers use this port.")
 @click.option(
     "--shell", type=click.Choice([*SHELLS, "json"]), help="For which shell; json: for a program.  [default: by $SHELL]"
 )
@@ -45,6 +47,7 @@ def env(*, port: int | None, shell: str | None) -> None:
         click.echo(_json(instance.api, token, exempt))
     else:
         click.echo("\n".join(_lines(SHELLS[shell], instance.api, token, exempt)))
+        click.echo(f"# to use this: {SHELLS[shell].used(_command(instance))}")
 
 
 def exemptions(base: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -75,7 +78,15 @@ def _lines(shell: Shell, base: str, token: TokenPlace | None, exempt: Mapping[st
         yield shell.line(name, value)
     if token and not token.plain_in_urls:
         yield f"# its token: in the header x-openline-token, or percent-encoded, as in {root}/t/TOKEN/v1"
-    yield f"# to use this: {shell.use}"
+
+
+def _command(instance: Instance) -> str:
+    """This command, with the port where it takes that to find the instance."""
+    try:
+        alone = find(None).port == instance.port
+    except NotRunning:  # several are
+        alone = False
+    return "openline env" if alone else f"openline env --port {instance.port}"
 
 
 def _json(base: str, token: TokenPlace | None, exempt: Mapping[str, str]) -> str:

@@ -43,8 +43,8 @@ def exec_(words: tuple[str, ...], *, own: bool, quiet: bool, as_json: bool, log:
     """Run a command whose calls to the API go through Openline, and say at its end what that came to.
 
     The command gets OPENAI_BASE_URL, the terminal, and every signal; the exit status is its own. Its calls go where
-    OPENAI_BASE_URL led so far, unless a setting names the upstream. The proxy ends with it, unless one runs that can
-    be shared.
+    OPENAI_BASE_URL led so far, unless --upstream or OPENLINE_UPSTREAM__URL says otherwise. The proxy ends with it,
+    unless one runs that can be shared.
     """
     loaded = flags(**given).load()  # type: ignore[arg-type] # click has checked the values' types
     where = destination(loaded, named(words, os.environ), os.environ, own=own or log is not None)
@@ -52,7 +52,7 @@ def exec_(words: tuple[str, ...], *, own: bool, quiet: bool, as_json: bool, log:
         through = f"the Openline with pid {where.running.pid}" if where.running else "a proxy of its own"
         _say("\n".join((f"openline: upstream {where.host} ({where.origin}), by {through}", *what_is_set(loaded))))
     run = _name(where.within or "")
-    told = _shared(words, where.running, run) if where.running else _alone(words, where, loaded, run, log)
+    told = _shared(words, where, where.running, run) if where.running else _alone(words, where, loaded, run, log)
     if not quiet:
         _say(told.json(words, where) if as_json else f"openline: {told.line(words)}")
     return end_like(told.status)
@@ -64,31 +64,32 @@ def _say(text: str) -> None:
         click.echo(text, err=True)
 
 
-def _shared(words: Sequence[str], running: Instance, run: str) -> "Conclusion":
+def _shared(words: Sequence[str], where: Destination, running: Instance, run: str) -> "Conclusion":
     """Through one that runs already."""
 
-    async def go() -> int:
-        return await _child(words, running, run).ended()
+    async def go() -> "Conclusion":
+        status = await _child(words, where, for_run(running.api, run, where.way)).ended()
+        from proxy.cli.execution.conclusion import shared
+
+        # In here, where signals have no effect: Ctrl-C while it is asked must not cost the command's exit status.
+        return shared(running, run, status)
 
     with asyncio.Runner() as runner:
-        status = runner.run(go())
-    from proxy.cli.execution.conclusion import shared
-
-    return shared(running, run, status)
+        return runner.run(go())
 
 
 def _alone(words: Sequence[str], where: Destination, loaded: Loaded, run: str, log: Path | None) -> "Conclusion":
     """Through a proxy in this very process."""
 
     async def go(berth: Berth) -> "Conclusion":
-        child = _child(words, berth.instance, run)
+        child = _child(words, where, for_run(berth.instance.api, run))
         try:
             from proxy.cli.execution.conclusion import Conclusion
             from proxy.cli.execution.passing import passing
 
             async with passing(berth, where.settings, loaded.origins, written) as app:
                 status = await child.ended()
-            return Conclusion(run, status, app.tallies.summary(run))
+            return Conclusion(run, status, app.tallies.of(run))
         finally:
             child.abandon()
 
@@ -112,6 +113,5 @@ def _name(within: str) -> str:
     return f"{within}-{own}" if 0 < len(within) < _LONGEST_NAME - len(own) else own
 
 
-def _child(words: Sequence[str], proxy: Instance, run: str) -> Child:
-    base = for_run(proxy.api, run)
-    return Child(fitted(words, base), environment(os.environ, base))
+def _child(words: Sequence[str], where: Destination, base: str) -> Child:
+    return Child(fitted(words, base), environment(os.environ, base, where.variables))

@@ -1,15 +1,19 @@
 """`openline explain`: why turns were no deltas, from what the running Openline remembers of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import click
 import msgspec
 
+from proxy.cli.advice import advice, consequence
 from proxy.cli.client import Client, find
+from proxy.cli.patience import patience
+from proxy.cli.port import Port
 from proxy.cli.table import table
 from proxy.cli.turns import MOST, Turn, Why, remembered
 from proxy.telemetry.logs import duration, printable, size
+from proxy.turns.outcome import End
 
 _SHORT = 8
 _WIDE = 200
@@ -18,29 +22,50 @@ _LAST = "last"
 
 @click.command()
 @click.argument("turn", required=False)
-@click.option("--port", type=click.IntRange(1, 65_535), help="The one whose callers use this port.")
+@click.option("--port", type=Port(), help="The one whose callers use this port.")
 @click.option("-n", "count", default=10, show_default=True, type=click.IntRange(1, MOST), help="So many turns.")
 @click.option("--run", metavar="ID", help="Of one run of `openline exec` only.")
 @click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
 def explain(*, turn: str | None, port: int | None, count: int, run: str | None, as_json: bool) -> None:
-    """Say why the latest turns were no deltas, or all that is known of one TURN.
+    """Say why the latest turns were no deltas or went wrong, or all that is known of one TURN.
+
+    Turns that only begin a conversation are counted, and not listed.
 
     TURN is an id (x-request-id, where it begins with ol_), the end of one, or `last`. No text of a request is kept, so
     none is shown.
     """
-    both = remembered(Client(find(port)), MOST, run)
+    client = Client(find(port))
+    with patience():
+        both = _remembered(client, run)
     turns = [each for each, _ in both]
-    if turn is not None:
-        chosen = [_chosen(turns, turn)]
-    else:
-        chosen = [at for at, each in enumerate(turns) if each.is_create and not each.is_delta][-count:]
+    chosen = [_chosen(turns, turn)] if turn is not None else _asking(turns)[-count:]
     if as_json:
-        told = [{**both[at][1], "meaning": turns[at].meaning} for at in chosen]
-        click.echo(msgspec.json.encode({"turns": told} if turn is None else told[0]))
+        told = [{**both[at][1], "meaning": turns[at].meaning, "advice": advice(turns[at])} for at in chosen]
+        click.echo(msgspec.json.encode({**_totals(turns), "turns": told} if turn is None else told[0]))
     elif turn is not None:
         click.echo("\n".join(table([row for row in _rows(turns[chosen[0]]) if row[1]])))
+    elif not any(each.is_create or each.went_wrong for each in turns):
+        click.echo(f"no turns yet since its start at {_moment(client.instance.started_at)}")
     else:
         click.echo("\n".join(_overview(turns, [turns[at] for at in chosen])))
+
+
+def _remembered(client: Client, run: str | None) -> list[tuple[Turn, dict[str, object]]]:
+    """All that there are, of the run. Raises ClickException where there are others alone."""
+    found = remembered(client, MOST, run)
+    if run and not found and (others := remembered(client, MOST)):
+        name = printable(run, _WIDE)
+        raise click.ClickException(f"no turn of run {name} is among the {len(others)} that it remembers")
+    return found
+
+
+def _asking(turns: Sequence[Turn]) -> list[int]:
+    """Where those are of which there is something to say: no deltas, but for mere openings, and bad ends."""
+    return [
+        at
+        for at, turn in enumerate(turns)
+        if turn.went_wrong or (turn.is_create and not turn.is_delta and not turn.is_opening)
+    ]
 
 
 def _chosen(turns: Sequence[Turn], name: str) -> int:
@@ -57,32 +82,53 @@ def _chosen(turns: Sequence[Turn], name: str) -> int:
 
 
 def _overview(turns: Sequence[Turn], chosen: Sequence[Turn]) -> Iterator[str]:
-    """A block for each turn, oldest first, and how many went as deltas."""
-    creates = [turn for turn in turns if turn.is_create]
-    deltas = sum(turn.is_delta for turn in creates)
+    """A block for each turn, oldest first, and what they come to."""
     for turn in chosen:
-        yield f"{_when(turn)}  {_short(turn.id)}  {turn.route}  {turn.reason}"
+        ended = f"  {turn.end}" if turn.went_wrong else ""
+        yield f"{_when(turn)}  {_short(turn.id)}  {turn.route}{f'  {turn.reason}' if turn.reason else ''}{ended}"
         yield from (f"    {line}" for line in _because(turn))
         yield ""
-    if not creates:
-        yield "no turns yet"
-    elif deltas == len(creates):
-        yield f"every turn went as a delta: {deltas} of {deltas} that it remembers"
+    yield "; ".join([*_sum(_totals(turns)), *(["more of one: openline explain ID"] if chosen else [])])
+
+
+def _totals(turns: Sequence[Turn]) -> dict[str, int]:
+    """What they come to."""
+    creates = [turn for turn in turns if turn.is_create]
+    return {
+        "remembered": len(creates),
+        "deltas": sum(turn.is_delta for turn in creates),
+        "openings": sum(turn.is_opening for turn in creates),
+        "cut": sum(turn.went_wrong and turn.end == End.CUT for turn in turns),
+        "errors": sum(turn.went_wrong and turn.end == End.ERROR for turn in turns),
+    }
+
+
+def _sum(totals: Mapping[str, int]) -> Iterator[str]:
+    """The same in words."""
+    if totals["deltas"] == totals["remembered"]:
+        yield f"every turn went as a delta: {totals['deltas']} of {totals['remembered']} that it remembers"
     else:
-        yield f"deltas: {deltas} of {len(creates)} turns that it remembers; more of one: openline explain ID"
+        yield f"deltas: {totals['deltas']} of {totals['remembered']} turns that it remembers"
+    words = {"openings": "began a conversation (first)", "cut": "broke off", "errors": "ended with an error"}
+    yield from (f"{totals[name]} {said}" for name, said in words.items() if totals[name])
 
 
 def _because(turn: Turn) -> Iterator[str]:
-    """Why it was no delta: in general, and in this case."""
+    """Why it was no delta in this case, what went wrong with it, and what to do."""
     why = turn.why or Why()
-    if turn.meaning:
-        yield turn.meaning
-    if why.text and why.text != turn.meaning:
-        yield printable(why.text, _WIDE)
+    text = printable(why.text or turn.meaning, _WIDE)
     if why.compared_with:
-        yield f"Compared with {_short(why.compared_with)}."
+        text = f"{text.removesuffix('.')} (compared with {_short(why.compared_with)})."
+    if text and not turn.is_delta:
+        yield text
+    if turn.went_wrong:
+        if turn.faults:
+            yield f"What happened: {'; '.join(printable(fault, _WIDE) for fault in turn.faults)}."
+        yield consequence(turn)
     if turn.would:
         yield f"In mode `on`: {_imagined(turn)}."
+    if told := advice(turn):
+        yield told
 
 
 def _rows(turn: Turn) -> Iterator[tuple[str, str]]:
@@ -95,8 +141,9 @@ def _rows(turn: Turn) -> Iterator[tuple[str, str]]:
     yield "answer", f"{turn.status or 'no status'}, {turn.end.replace('_', ' ')}"
     yield "route", turn.route
     yield "reason", turn.reason or ""
-    yield "", turn.meaning
-    yield "in this case", printable(why.text, _WIDE) if why.text != turn.meaning else ""
+    repeated = why.text.startswith(turn.meaning.removesuffix("."))
+    yield "", "" if repeated else turn.meaning
+    yield ("" if repeated else "in this case"), printable(why.text, _WIDE)
     yield "item", "" if why.item is None else f"input[{why.item}]{kind}"
     yield "differs in", ", ".join(why.paths)
     yield "settings", ", ".join(why.settings)
@@ -112,6 +159,8 @@ def _rows(turn: Turn) -> Iterator[tuple[str, str]]:
     yield from (("fault", printable(fault, _WIDE)) for fault in turn.faults)
     if turn.context_suspect:
         yield "suspect", "the host may have lost this conversation: no more deltas go to it"
+    yield "means", consequence(turn)
+    yield "to do", advice(turn)
     yield "run", turn.run or ""
 
 
@@ -128,6 +177,11 @@ def _short(name: str) -> str:
 
 
 def _when(turn: Turn, *, day: bool = False) -> str:
+    """When it ended."""
+    return _moment(turn.ended_at, day=day)
+
+
+def _moment(at: float, *, day: bool = False) -> str:
     """The local time, with the day where that was not today."""
-    moment, now = datetime.fromtimestamp(turn.ended_at).astimezone(), datetime.now().astimezone()
+    moment, now = datetime.fromtimestamp(at).astimezone(), datetime.now().astimezone()
     return moment.strftime("%Y-%m-%d %H:%M:%S" if day or moment.date() != now.date() else "%H:%M:%S")

@@ -8,6 +8,7 @@ from typing import TypeVar, get_args
 
 import click
 
+from proxy.cli.port import Port
 from proxy.config import Lanes, LogFormat, Match, Mode
 from proxy.settings_sources import ConfigError, Loaded, load
 
@@ -16,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., object])
 _KEYS = {"upstream": "upstream.url", "lanes": "upstream.lanes"}
 _WHERE = (
     click.option("--listen", metavar="HOST:PORT", help="Where to listen.  [default: 127.0.0.1:6736]"),
-    click.option("--port", type=click.IntRange(0, 65_535), help="Short for --listen 127.0.0.1:PORT; 0: any free one."),
+    click.option("--port", type=Port(0), help="Short for --listen 127.0.0.1:PORT; 0: any free one."),
     click.option(
         "--token-file", metavar="FILE", help="The token that callers must show; needed where --listen is not loopback."
     ),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proxy import __version__
 from proxy.config import Settings
+from proxy.settings_shown import shown_url
 from proxy.settings_sources import TOKEN_VARIABLE, Loaded, leaves
 
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with
@@ -15,7 +16,7 @@ def greeting(loaded: Loaded, base: str, admin: str | None) -> Iterator[str]:
     """The lines, for a proxy that callers reach at `base`, and people and probes at `admin`."""
     settings = loaded.settings
     yield f"export OPENAI_BASE_URL={_with_token(settings, base)}"
-    yield f"openline {__version__}: upstream {settings.upstream.url}, mode {settings.mode}"
+    yield f"openline {__version__}: upstream {shown_url(settings.upstream.url)}, mode {settings.mode}"
     if settings.token:
         way = "as above" if settings.token.plain_in_urls else "percent-encoded, as in " + _with(base, "TOKEN")
         yield f"token: callers show it in the header x-openline-token, or in the base URL ({way})"

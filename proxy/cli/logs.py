@@ -14,6 +14,7 @@ import msgspec
 
 from proxy.cli.background.daemon import logs as folder
 from proxy.cli.client import NotRunning, find
+from proxy.cli.port import Port
 from proxy.cli.showing import until_enough
 from proxy.cli.turns import Turn
 from proxy.core.reasons import MEANINGS, Route
@@ -82,7 +83,7 @@ class Log:
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65_535), help="Of the one whose callers use this port.")
+@click.option("--port", type=Port(), help="Of the one whose callers use this port.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, also across a restart.")
 @click.option("-n", "count", default=20, show_default=True, type=click.IntRange(0), help="So many lines.")
 @click.option("--json", "as_json", is_flag=True, help="The lines as they are.")

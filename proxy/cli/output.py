@@ -1,11 +1,14 @@
 """Output: the lines that `openline run` prints. A stopped terminal or a full pipe must not hold up a turn."""
 
+import contextlib
 import os
 import queue
 import threading
+from collections.abc import Callable
 
 _WAITING_LINES = 2_000
 _LAST_LINES_SECONDS = 1.0
+_RENEW_BYTES = 65_536
 
 
 class Output:
@@ -13,10 +16,13 @@ class Output:
 
     Lines that come while 2,000 wait are dropped and counted; when the reader is gone, all are. The descriptor is
     written directly: a thread that hangs in `sys.stdout` would hold the lock that the interpreter needs to exit.
+    Where it leads to a file that must not grow without end, `renew` is called now and then to have it lead elsewhere.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, renew: Callable[[], None] | None = None) -> None:
         self._descriptor = descriptor
+        self._renew = renew
+        self._since = 0
         self._lines: queue.Queue[str | None] = queue.Queue(_WAITING_LINES)
         self._dropped = 0
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
@@ -43,8 +49,14 @@ class Output:
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 text += f"\n({dropped} lines left out: the reader was too slow)"
-            if not self._written(f"{text}\n".encode(errors="replace")):
+            line = f"{text}\n".encode(errors="replace")
+            if not self._written(line):
                 return
+            self._since += len(line)
+            if self._renew and self._since >= _RENEW_BYTES:
+                self._since = 0
+                with contextlib.suppress(OSError):  # the lines go on where they went
+                    self._renew()
 
     def _written(self, rest: bytes) -> bool:
         """Write all of it; False once the reader went away or the disk is full: turns go on without lines."""

@@ -14,7 +14,6 @@ from proxy.core.reasons import Route
 from proxy.instance import Instance
 from proxy.server.status import Status
 from proxy.telemetry.logs import duration, printable, size
-from proxy.telemetry.sentence import figures
 from proxy.telemetry.summary import Summary, Way
 
 _LOOKED_AT = 200
@@ -80,7 +79,7 @@ def as_json(seen: Overview) -> bytes:
         "started_at": instance.started_at,
         "ready": status.unready is None,
         "status": status,
-        "summary": figures(seen.summary),
+        "summary": seen.summary.figures(),
         "misses": [
             {"route": turn.route, "reason": turn.reason, "count": count, "last_at": turn.ended_at}
             for turn, count in seen.misses
@@ -148,9 +147,12 @@ def _turns(summary: Summary) -> Iterator[Line]:
         yield _row("turns", "none yet")
     else:
         share = 100 * summary.deltas / summary.turns
-        taken = sum(way.request_bytes for way in summary.ways.values())
         yield _row("turns", f"{summary.turns:,}, of which {summary.deltas:,} as deltas ({share:.0f} %)")
-        yield _row("not sent", f"{size(max(0, summary.unsent_bytes))} of {size(taken)}")
+        saved, came = summary.unsent_bytes, size(summary.request_bytes)
+        if saved < 0:
+            yield _row("sent", f"{size(-saved)} more than the {came} that came")
+        elif summary.request_bytes:
+            yield _row("not sent", f"{size(saved)} of {came}")
         if summary.input_tokens:
             cached = 100 * summary.cached_tokens / summary.input_tokens
             tokens = f"{summary.input_tokens:,} in ({cached:.0f} % cached), {summary.output_tokens:,} out"
@@ -158,14 +160,16 @@ def _turns(summary: Summary) -> Iterator[Line]:
         yield from _table(summary)
     observed = summary.observed
     if observed.turns:
-        saved = (
-            f"{observed.deltas:,} of {observed.turns:,} would have been deltas, {size(observed.unsent_bytes)} not sent"
-        )
-        yield _row("observed", saved)
+        gained = f", {size(observed.unsent_bytes)} not sent" if observed.unsent_bytes > 0 else ""
+        yield _row("observed", f"{observed.deltas:,} of {observed.turns:,} would have been deltas{gained}")
     if summary.passed:
         most = sorted(summary.passed.items(), key=lambda each: -each[1])[:_NAMED]
         named = ", ".join(f"{printable(path, _LONGEST_PATH)} {count:,}" for path, count in most)
         yield _row("passed", f"{_count(sum(summary.passed.values()), 'other call')}: {named}")
+    if summary.refusals:
+        most = sorted(summary.refusals.items(), key=lambda each: -each[1])[:_NAMED]
+        named = ", ".join(f"{printable(name, _LONGEST_PATH)} {count:,}" for name, count in most)
+        yield _row("refused", f"{_count(sum(summary.refusals.values()), 'call')}: {named}")
     troubles = [
         *([f"{summary.errors:,} ended with an error"] if summary.errors else []),
         *([_count(summary.replays, "replay")] if summary.replays else []),

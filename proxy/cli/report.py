@@ -14,6 +14,7 @@ import msgspec
 from proxy import __version__
 from proxy.cli import discretion
 from proxy.cli.client import Client, find
+from proxy.cli.port import Port
 from proxy.cli.turns import Turn, remembered
 from proxy.server.status import Status
 from proxy.settings_shown import ShownSettings
@@ -44,7 +45,7 @@ openline: file name or name of a private host should be in it: read it before yo
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65_535), help="The one whose callers use this port.")
+@click.option("--port", type=Port(), help="The one whose callers use this port.")
 @click.option(
     "-o", "--output", "file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it there."
 )
@@ -87,7 +88,7 @@ def _json(value: object) -> str:
 def _report(client: Client, environ: Mapping[str, str]) -> dict[str, object]:
     """The sections."""
     return {
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made_at": _moment(datetime.now(UTC)),
         "versions": _versions(client.instance.version),
         "variables": [name for name in _VARIABLES if environ.get(name)],
         "settings": _settings(client.get("/settings", ShownSettings)),
@@ -145,6 +146,11 @@ def _summary(told: Summary) -> dict[str, object]:
     return {**fields, "passed": dict(passed)}
 
 
+def _moment(at: datetime) -> str:
+    """As log lines have it."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _rounded(value: object) -> object:
     return round(value, 6) if isinstance(value, float) else value
 
@@ -152,5 +158,5 @@ def _rounded(value: object) -> object:
 def _turn(turn: Turn) -> dict[str, object]:
     fields: dict[str, object] = msgspec.to_builtins(turn)
     told = {name: _rounded(fields[name]) for name in _FIELDS if fields[name]}
-    told["ended_at"] = datetime.fromtimestamp(turn.ended_at, UTC).isoformat(timespec="milliseconds")
+    told["ended_at"] = _moment(datetime.fromtimestamp(turn.ended_at, UTC))
     return told | {"request": f"{discretion.method(turn.method)} {discretion.path(turn.path)}"}

@@ -3,9 +3,9 @@
 import click
 import msgspec
 
-from proxy.cli.background.daemon import confirmed
 from proxy.cli.background.succession import SERVE_SECONDS
-from proxy.cli.client import Client, NoAnswer, NotRunning, find
+from proxy.cli.client import Client, NoAnswer, find
+from proxy.cli.port import Port
 from proxy.errors import Problem
 from proxy.instance import instances
 
@@ -23,7 +23,7 @@ class _Heir(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65_535), help="The one whose callers use this port.")
+@click.option("--port", type=Port(), help="The one whose callers use this port.")
 @click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
 def restart(*, port: int | None, as_json: bool) -> None:
     """Put a new process in the place of the daemon: after an upgrade, or for settings that a reload does not change.
@@ -32,8 +32,6 @@ def restart(*, port: int | None, as_json: bool) -> None:
     end in the old one. Where the new one does not come to serve, the old one goes on, and the reason is said.
     """
     instance = find(port)
-    if not confirmed(instance):
-        raise NotRunning(f"pid {instance.pid} does not answer as an Openline: `openline start` starts one")
     try:
         heir = Client(instance, SERVE_SECONDS + _MARGIN_SECONDS).post("/restart", {}, _Heir)
     except NoAnswer as error:

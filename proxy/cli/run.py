@@ -3,11 +3,12 @@
 import asyncio
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
-from proxy.cli.background.daemon import command
+from proxy.cli.background.daemon import command, renew
 from proxy.cli.background.succession import Elder
 from proxy.cli.background.tenure import Tenure
 from proxy.cli.flags import BadSettings, flags, with_flags
@@ -32,11 +33,11 @@ def run(*, log_file: Path | None, lock: int | None, link: int | None, **given: o
     """
     said = flags(**given)  # type: ignore[arg-type] # click has checked the values' types
     loaded = said.load()
-    sockets = _handed(loaded.settings)
+    sockets = _handed(loaded.settings, heir=link is not None)
     tenure = Tenure(command(said, log_file), log_file, Elder(link), lock) if log_file and link else Tenure()
     raise_limit()
     form = lines(loaded.settings.log_format, terminal=sys.stdout.isatty())
-    out = Output(sys.stdout.fileno())
+    out = Output(1, partial(renew, log_file, (1, 2)) if log_file and link else None)
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             return runner.run(Serving(loaded, said.read, form, out, sockets, tenure).run())
@@ -44,11 +45,14 @@ def run(*, log_file: Path | None, lock: int | None, link: int | None, **given: o
         out.close()
 
 
-def _handed(settings: Settings) -> Handed:
+def _handed(settings: Settings, *, heir: bool) -> Handed:
     """The sockets that this process was started with, by systemd, launchd or `openline start`. Raises BadSettings."""
     try:
         sockets = handed(os.environ, os.getpid())
-        sockets.check(settings)
+        if heir:
+            sockets.check(settings, "no restart changes that: `openline stop`, then `openline start`")
+        else:
+            sockets.check(settings)
     except BadHandover as bad:
         raise BadSettings(str(bad)) from None
     return sockets

@@ -28,6 +28,12 @@ _STOPPED = 3
 _NOT_INSTALLED = 4
 
 
+class NotInstalled(click.ClickException):
+    """There is no service to start or to stop."""
+
+    exit_code = _NOT_INSTALLED
+
+
 @dataclass(frozen=True, slots=True)
 class _File:
     path: Path
@@ -82,7 +88,9 @@ def install(*, dry_run: bool, as_json: bool, **given: object) -> None:
         files, shown = supervisor.files(made), supervisor.files(made.masked)
     except Unfit as unfit:
         raise BadSettings(str(unfit)) from None
-    if not dry_run:
+    if dry_run:
+        _check_manager(supervisor)
+    else:
         _install(supervisor, made, files)
     told = _Installed(
         written=not dry_run,
@@ -166,7 +174,7 @@ def _installed() -> Supervisor:
     """The same, where there is a service."""
     supervisor = _supervisor()
     if not all(path.exists() for path in supervisor.paths):
-        raise click.ClickException("no service is installed: `openline service install` installs one")
+        raise NotInstalled("no service is installed: `openline service install` installs one")
     return supervisor
 
 
@@ -192,6 +200,14 @@ def _install(supervisor: Supervisor, made: Plan, files: Sequence[UnitFile]) -> N
         if not (supervisor.paths[0].exists() and supervisor.listening):
             _check_free(made.addresses)
         supervisor.install(files)
+
+
+def _check_manager(supervisor: Supervisor) -> None:
+    """Say so where an install would be refused now, as nobody would run the service."""
+    try:
+        supervisor.check()
+    except Unavailable as unavailable:
+        click.echo(f"openline: an install would be refused now: {unavailable}", err=True)
 
 
 def _check_command(command: Sequence[str]) -> None:
@@ -236,4 +252,4 @@ def _lines(told: _Installed) -> Iterator[str]:
 
 
 def _json(told: _Installed | _State) -> str:
-    return msgspec.json.format(msgspec.json.encode(told, enc_hook=str)).decode()
+    return msgspec.json.encode(told, enc_hook=str).decode()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -15,15 +16,18 @@ from proxy import __version__
 from proxy.cli import occupant
 from proxy.cli.background.succession import Heir
 from proxy.cli.background.tenure import Tenure
+from proxy.cli.control import waiting_lines
 from proxy.cli.flags import BadSettings
 from proxy.cli.greeting import greeting
 from proxy.cli.output import Output
 from proxy.errors import StartFault
 from proxy.instance import Instance
+from proxy.lock import Held
 from proxy.server.activation import Handed
 from proxy.server.admin import CannotListen
 from proxy.server.app import Openline
 from proxy.server.reload import Reload
+from proxy.settings_shown import shown_url
 from proxy.settings_sources import ConfigError, Loaded
 from proxy.tasks import Tasks
 from proxy.telemetry.lines import Lines
@@ -34,7 +38,11 @@ _LEAVE_SECONDS = 3_600.0
 
 
 class _Signals:
-    """SIGINT and SIGTERM: the first asks to end, the second to end at once, a third is the system's. SIGHUP: reload."""
+    """SIGINT and SIGTERM: the first asks to end, the second to end at once, a third is the system's.
+
+    SIGHUP asks to end, too, where there is a terminal, which has gone then; elsewhere it has the settings read anew.
+    Where it was ignored from the start (nohup), it stays so.
+    """
 
     def __init__(self, hang_up: Callable[[], None]) -> None:
         self.first = asyncio.Event()
@@ -43,7 +51,17 @@ class _Signals:
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self._came, number)
-        self._loop.add_signal_handler(signal.SIGHUP, hang_up)
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+            return
+        if os.isatty(0) or os.isatty(1):
+            self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+        else:
+            self._loop.add_signal_handler(signal.SIGHUP, hang_up)
+
+    def _hung_up(self) -> None:
+        """The first one, at most: of one terminal that closes there may be two."""
+        if not self.first.is_set():
+            self._came(signal.SIGHUP)
 
     def _came(self, number: signal.Signals) -> None:
         self.status = 128 + number
@@ -79,7 +97,7 @@ class Serving:
         tasks = Tasks()
         try:
             base = await self._start(app)
-            self._sign_in(app, base)
+            await self._sign_in(app, base)
             self._greet(app, base)
             self.tenure.serves()
             ends = [tasks.start(event.wait(), "end") for event in (signals.first, self.tenure.passed_on)]
@@ -109,7 +127,7 @@ class Serving:
         except OSError as error:
             raise click.ClickException(await refusal((settings.listen_host, settings.listen_port), error)) from None
 
-    def _sign_in(self, app: Openline, base: str) -> None:
+    async def _sign_in(self, app: Openline, base: str) -> None:
         """Leave the file by which the command line finds this process; without it the turns go on all the same."""
         instance = Instance(
             pid=app.status().identity.pid,
@@ -121,14 +139,21 @@ class Serving:
             log=str(self.tenure.log) if self.tenure.log else None,
         )
         try:
-            self.tenure.begin(instance)
+            await self.tenure.begin(instance)
+        except Held:
+            self._say("another process still has the lock of this address: commands will not find this one")
         except OSError as error:
             self._say(f"no file for the command line can be left ({error.strerror}): it will not find this process")
 
     def _greet(self, app: Openline, base: str) -> None:
         text = "\n".join(greeting(self.loaded, base, app.admin))
         settings = self.loaded.settings
-        details = {"version": __version__, "api": base, "admin": app.admin, "upstream": settings.upstream.url}
+        details = {
+            "version": __version__,
+            "api": base,
+            "admin": app.admin,
+            "upstream": shown_url(settings.upstream.url),
+        }
         self.out.line(self.lines.event("listening", text, **details, mode=settings.mode))
 
     def _reload(self, app: Openline) -> Reload:
@@ -199,8 +224,7 @@ class Serving:
 def reload_line(told: Reload) -> str:
     """What a reload changed, in words."""
     changed = f"changed: {', '.join(told.changed)}" if told.changed else "nothing changed that counts now"
-    waiting = f"; from the next start on: {', '.join(told.waiting)}" if told.waiting else ""
-    return f"settings read anew, {changed}{waiting}"
+    return "; ".join((f"settings read anew, {changed}", *waiting_lines(told.waiting)))
 
 
 async def refusal(address: tuple[str, int], error: OSError) -> str:

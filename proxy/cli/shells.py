@@ -26,11 +26,15 @@ class Shell:
     joint: str
     """What stands between the parts of a value."""
     use: str
-    """How the lines of `openline env` are used in it."""
+    """How a command's lines are used in it."""
 
     def line(self, name: str, value: str) -> str:
         """Set the variable, for this shell and its children."""
         return self.assignment.format(name, self.quoted(value))
+
+    def used(self, command: str) -> str:
+        """What is typed to go by the lines of this command."""
+        return self.use.format(command)
 
     def line_with_token(self, name: str, before: str, token: TokenPlace, after: str) -> str:
         """The same, with the token in the value."""
@@ -49,19 +53,15 @@ def _powershell_quoted(text: str) -> str:
 
 SHELLS: Mapping[str, Shell] = MappingProxyType(
     {
-        "sh": Shell(
-            "export {}={}", shlex.quote, '"$(head -n 1 {})"', f"${TOKEN_VARIABLE}", "", 'eval "$(openline env)"'
-        ),
-        "fish": Shell(
-            "set -gx {} {}", _fish_quoted, "(head -n 1 {})", f'"${TOKEN_VARIABLE}"', "", "openline env | source"
-        ),
+        "sh": Shell("export {}={}", shlex.quote, '"$(head -n 1 {})"', f"${TOKEN_VARIABLE}", "", 'eval "$({})"'),
+        "fish": Shell("set -gx {} {}", _fish_quoted, "(head -n 1 {})", f'"${TOKEN_VARIABLE}"', "", "{} | source"),
         "powershell": Shell(
             "$env:{} = {}",
             _powershell_quoted,
             "(Get-Content -TotalCount 1 -LiteralPath {})",
             f"$env:{TOKEN_VARIABLE}",
             " + ",
-            "openline env | Out-String | Invoke-Expression",
+            "{} | Out-String | Invoke-Expression",
         ),
     }
 )

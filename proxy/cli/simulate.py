@@ -13,6 +13,7 @@ from typing import get_args
 import click
 
 from proxy.cli.output import Output
+from proxy.cli.port import Port
 from proxy.simulator import Behaviour, Entry, Handshake, Link, Recorded, Simulator
 from proxy.simulator.behaviour import OMITTABLE, CompletedOutput
 from proxy.simulator.errors import ErrorShape
@@ -51,6 +52,9 @@ _OPTIONS = (
     click.option("--event-seconds", type=_SECONDS, metavar="SECONDS", help="Wait before each delta."),
     click.option("--latency", type=_SECONDS, metavar="SECONDS", help="One-way latency of the emulated link."),
     click.option("--uplink", type=_SECONDS, metavar="BYTES", help="Bytes a second of the emulated link; 0: no limit."),
+    click.option("--latency-ms", type=_SECONDS, metavar="MS", help="--latency in milliseconds, as in `openline demo`."),
+    click.option("--uplink-mbit", type=_SECONDS, metavar="MBIT",
+                 help="--uplink in Mbit/s, as in `openline demo`."),
     click.option("--cors/--no-cors", default=None, help="Let pages of any origin ask from a browser."),
     click.option("--echo-paths/--no-echo-paths", default=None, help="Offer /v1/_echo and /v1/_echo_stream."),
     click.option("--journal-limit", type=_COUNT, help="Creates that the journal keeps."),
@@ -64,7 +68,7 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.option("--port", default=6737, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
+@click.option("--port", default=6737, show_default=True, type=Port(0), help="0 picks a free one.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more in each line: context, error, headers' names.")
 @_with_options
 def simulate(port: int, *, verbose: bool, **options: object) -> None:
@@ -88,14 +92,25 @@ def _behaviour(options: Mapping[str, object]) -> Behaviour:
     for name in ("api_keys", "error_omits"):
         if isinstance(value := given.get(name), tuple):
             given[name] = frozenset(value)
-    latency, uplink = options.get("latency"), options.get("uplink")
     link = Link(
-        latency if isinstance(latency, float) else default.link.latency,
-        uplink if isinstance(uplink, float) else default.link.uplink,
+        _one_of(options, "latency", ("latency_ms", 1 / 1_000), default.link.latency),
+        _one_of(options, "uplink", ("uplink_mbit", 1_000_000 / 8), default.link.uplink),
     )
     if isinstance(path := options.get("recorded"), Path):
         given["model"] = _recorded(path)
     return replace(default, link=link, **given)  # type: ignore[arg-type] # click has checked the values' types
+
+
+def _one_of(options: Mapping[str, object], name: str, scaled: tuple[str, float], default: float) -> float:
+    """What either of two options says; the second counts by a factor. Raises UsageError where both are given."""
+    other, factor = scaled
+    here, there = options.get(name), options.get(other)
+    if here is not None and there is not None:
+        words = f"give --{name} or --{other.replace('_', '-')}, not both"
+        raise click.UsageError(words, click.get_current_context(silent=True))
+    if isinstance(there, float):
+        return there * factor
+    return here if isinstance(here, float) else default
 
 
 def _recorded(path: Path) -> Recorded:

@@ -11,13 +11,14 @@ import click
 import msgspec
 
 from proxy import __version__
-from proxy.cli.background.daemon import Held, Lock, Place, command
+from proxy.cli.background.daemon import Place, command, environment
 from proxy.cli.background.succession import Heir, NoHeir
 from proxy.cli.client import Client, NoAnswer
 from proxy.cli.flags import Flags, flags, with_flags
 from proxy.cli.greeting import greeting
 from proxy.cli.serving import refusal
 from proxy.instance import Instance, instances
+from proxy.lock import Held, Lock
 from proxy.server.activation import Handed
 from proxy.server.listener import bind
 from proxy.settings_sources import Loaded
@@ -115,7 +116,7 @@ def _claim(place: Place) -> Lock | Instance:
         except OSError as error:
             raise click.ClickException(f"{place.lock.parent}: the folder cannot be used: {error.strerror}") from None
         for instance in instances():
-            if instance.pid == Lock.holder(place.lock) and _serves(instance):
+            if instance.name == place.name and _serves(instance):
                 return instance
         if time.monotonic() > until:
             raise click.ClickException(
@@ -158,7 +159,7 @@ def _started(said: Flags, place: Place, sockets: Sequence[socket.socket], lock: 
     with contextlib.ExitStack() as undone:
         undone.callback(lock.release)
         try:
-            heir = Heir(command(said, place.log), Handed(tuple(sockets)), lock, place.log)
+            heir = Heir(command(said, place.log), Handed(tuple(sockets)), lock, place.log, environment(said))
         except OSError as error:
             raise click.ClickException(f"it cannot be started: {error.strerror} ({error.filename})") from None
         undone.callback(heir.kill)

@@ -8,10 +8,11 @@ import time
 import click
 import msgspec
 
-from proxy.cli.background.daemon import Watch, confirmed
-from proxy.cli.client import Client, NoAnswer, NotRunning, find
+from proxy.cli.background.daemon import Watch
+from proxy.cli.client import Client, NoAnswer, find
+from proxy.cli.port import Port
 from proxy.config import Settings
-from proxy.instance import Instance, InstanceFile, instances
+from proxy.instance import Instance, instances
 from proxy.settings_shown import ShownSettings
 
 # Beyond drain_seconds: to close what is left, and to write the last lines.
@@ -33,7 +34,7 @@ class _Running(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65_535), help="The one whose callers use this port.")
+@click.option("--port", type=Port(), help="The one whose callers use this port.")
 @click.option("--now", is_flag=True, help="Cut running turns off.")
 @click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
 def stop(*, port: int | None, now: bool, as_json: bool) -> None:
@@ -55,16 +56,11 @@ def stop(*, port: int | None, now: bool, as_json: bool) -> None:
 
 
 def _end(instance: Instance, *, now: bool) -> None:
-    """Have it end, and wait until it has. Raises NotRunning, NotEnded."""
-    if not confirmed(instance):
-        InstanceFile(instance).remove()
-        raise NotRunning(
-            f"no Openline of yours is running: pid {instance.pid}, which the file of one names, is another program"
-            " by now, or one that hangs"
-        )
+    """Have it end, and wait until it has. Raises NotEnded."""
     limit = 0.0 if now else _drain_seconds(instance)
     with contextlib.closing(Watch(instance)) as watch:
-        _signal(instance, now=now)
+        if not watch.over:  # by itself, meanwhile
+            _signal(instance, now=now)
         _wait(instance, watch, limit, told=now)
 
 
@@ -76,15 +72,16 @@ def _signal(instance: Instance, *, now: bool) -> None:
 
 
 def _wait(instance: Instance, watch: Watch, limit: float, *, told: bool) -> None:
-    """Until it has ended; after a moment that is said, unless it is `told`. Raises NotEnded."""
+    """Until it has ended; after a moment it is said for which turns, unless that is `told`. Raises NotEnded."""
     began = time.monotonic()
     while not watch.over:
         waited = time.monotonic() - began
         if waited > limit + _CLOSE_SECONDS:
             raise NotEnded(f"pid {instance.pid} has not ended within {waited:.0f} s: see its log, or kill it")
-        if waited > _SILENT_SECONDS and not told:
+        if waited > _SILENT_SECONDS and not told and (count := _turns(instance)):
             told = True
-            click.echo(f"openline: {_waiting(instance)}, at most {limit:g} s; --now cuts them off", err=True)
+            turns = "1 running turn" if count == 1 else f"{count} running turns"
+            click.echo(f"openline: waiting for {turns}, at most {limit:g} s; --now cuts them off", err=True)
         time.sleep(_LOOK_SECONDS)
 
 
@@ -97,9 +94,9 @@ def _drain_seconds(instance: Instance) -> float:
     return next(float(one.value) for one in shown if one.key == "drain_seconds" and isinstance(one.value, int | float))
 
 
-def _waiting(instance: Instance) -> str:
+def _turns(instance: Instance) -> int:
+    """How many run, as far as it says so."""
     try:
-        count = Client(instance).get("/status", _Running).running
+        return Client(instance).get("/status", _Running).running
     except NoAnswer:
-        return "waiting for its turns"
-    return "waiting for 1 running turn" if count == 1 else f"waiting for {count} running turns"
+        return 0

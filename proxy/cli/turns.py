@@ -3,18 +3,21 @@
 import msgspec
 
 from proxy.cli.client import Client
-from proxy.core.reasons import MEANINGS, Passed, Route
+from proxy.core.reasons import MEANINGS, Passed, Route, Whole
+from proxy.turns.outcome import End
 
 MOST = 500
 """So many can be asked for."""
 _MEANINGS = {reason.value: meaning for reason, meaning in MEANINGS.items()}
 # What was no turn at all.
 _OTHERS = (None, Passed.OTHER_PATH.value, Passed.PREFLIGHT.value)
+_BAD_ENDS = (End.CUT, End.ERROR)
 
 
 class Why(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the reason was in one case."""
 
+    kind: str = ""
     text: str = ""
     item: int | None = None
     item_type: str | None = None
@@ -66,6 +69,16 @@ class Turn(msgspec.Struct, frozen=True):
     def is_create(self) -> bool:
         """Whether it was one, and not whatever else passed through or was refused."""
         return self.is_delta or self.reason not in _OTHERS
+
+    @property
+    def went_wrong(self) -> bool:
+        """Whether it came to a bad end, whatever way it went; what is no turn's matter is left out."""
+        return self.end in _BAD_ENDS and self.reason not in _OTHERS[1:]
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether it began a conversation: nobody has to do anything about that."""
+        return (self.would.reason if self.would else self.reason) == Whole.FIRST
 
     @property
     def meaning(self) -> str:

@@ -71,15 +71,17 @@ def sniff(frame: bytes) -> Event:
 
     Errors may lack their type (protocol.md, "Known hosts": xAI).
     """
-    name = ""
-    if frame.startswith(_HEAD):
-        end = frame.find(b'"', len(_HEAD), 100)
-        raw = frame[len(_HEAD) : end]
-        if end > 0 and b"\\" not in raw and raw.isascii():
-            name = raw.decode()
-    if not name:
-        name = _type(frame)
+    name = told(frame) or _type(frame)
     return Event(name, _KINDS.get(name, Kind.PASS), frame)
+
+
+def told(frame: bytes) -> str:
+    """The type where it comes first; empty where it can only be told by parsing."""
+    if not frame.startswith(_HEAD):
+        return ""
+    end = frame.find(b'"', len(_HEAD), 100)
+    raw = frame[len(_HEAD) : end]
+    return raw.decode() if end > 0 and b"\\" not in raw and raw.isascii() else ""
 
 
 def sse(event: Event) -> bytes:

@@ -17,8 +17,8 @@ from proxy.core.trace import Asked, Trace, digests, shared
 
 Kind: TypeAlias = Literal["item", "setting", "connection", "other"]
 
-# Reasons that no comparison adds to: there was a head, or none is ever looked for.
-_SETTLED = frozenset({Whole.FIRST, Whole.FORCED, Whole.TRUNCATION, Whole.HOST_UNVERIFIED, Whole.CONTEXT_SUSPECT})
+SETTLED = frozenset({Whole.FIRST, Whole.FORCED, Whole.TRUNCATION, Whole.HOST_UNVERIFIED, Whole.CONTEXT_SUSPECT})
+"""Reasons that no comparison adds to: there was a head, or none is ever looked for."""
 _OF_CONNECTIONS: frozenset[Reason] = frozenset(
     {
         *(set(Plain) - {Plain.MODE_OFF, Plain.OBSERVED, Plain.SEMANTIC_HEADER}),
@@ -58,24 +58,11 @@ def happened(reason: Reason, detail: str = "") -> Explanation:
     return Explanation("connection" if reason in _OF_CONNECTIONS else "other", text)
 
 
-def explain(reason: Whole, grave: Grave, asked: Asked, near: Trace | None) -> Explanation:
-    """Why the turn goes in full: by what became of its head, or by how it differs from `near`, the nearest trace."""
-    if reason in _SETTLED:
-        return happened(reason)
-    if reason is Whole.NO_MATCH:
-        return _unknown(asked, near)
-    # That turn came after what the reason tells of, and so did an answer: if it is not known, the reason is its own.
-    later = near is not None and near.count >= grave.covers
-    found = _difference(asked, near) if near and later and asked.answered > grave.covers else None
-    told = found or happened(reason, grave.detail)
-    return replace(told, compared_with=near.outcome) if near and later else told
-
-
-def _unknown(asked: Asked, near: Trace | None) -> Explanation:
-    """The history is not known as it stands."""
+def unknown(asked: Asked, near: Trace | None) -> Explanation:
+    """The history is not known as it stands: how it differs from `near`, the nearest trace."""
     if near is None:
         return Explanation("other", "The history does not begin like that of any recent turn.")
-    at = max(shared(asked.items, history) for history in near.histories)
+    at = near.alike(asked.items)
     if not _is_same(asked, near, at):
         beyond = f"Beyond its first {_count(at)}, the history is not that of any recent turn."
         return Explanation("other", beyond if at else "The history does not begin like that of any recent turn.")
@@ -83,12 +70,21 @@ def _unknown(asked: Asked, near: Trace | None) -> Explanation:
     return replace(told, compared_with=near.outcome)
 
 
+def buried(grave: Grave, asked: Asked, near: Trace | None) -> Explanation:
+    """There was something to continue: what became of it, or how the answer to a later turn differs."""
+    # That turn came after what the reason tells of, and so did an answer: if it is not known, the reason is its own.
+    later = near is not None and near.count >= grave.covers
+    found = _difference(asked, near) if near and later and asked.answered > grave.covers else None
+    told = found or happened(grave.reason, grave.detail)
+    return replace(told, compared_with=near.outcome) if near and later else told
+
+
 def _is_same(asked: Asked, near: Trace, at: int) -> bool:
     """Whether it is one conversation, and not only one opening: `at` items are alike before the first that differs."""
     if at >= near.count or any(map(said, asked.raws[:at])):
         return True
-    rest = {item for history in near.histories for item in digests(history)[at:]}
-    return not rest.isdisjoint(digests(asked.items)[at:])
+    rest = set(digests(asked.items[at * SIZE :]))
+    return any(not rest.isdisjoint(digests(part)) for part in (near.items[at * SIZE :], *near.forms))
 
 
 def _unseen(asked: Asked, at: int) -> Explanation:
@@ -122,7 +118,7 @@ class _Comparison:
     def __init__(self, asked: Asked, near: Trace) -> None:
         self._asked = asked
         self._sent = near.count
-        self._at = max(shared(asked.items, history) for history in near.histories)
+        self._at = near.alike(asked.items)
         history = max(near.histories, key=self._fit)
         self._came = digests(asked.items[self._at * SIZE :])
         self._expected = digests(history[self._at * SIZE :])

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 import cachetools
 import msgpack
 
-from proxy.core.forms import kind
+from proxy.core.forms import labelled
 from proxy.core.meaning import Json, Object, Reference, Rules, kind_of, meaning
 from proxy.core.outline import LEAF, OTHER, Outline, leaves, shown
 
 SIZE = 16
 # Of a history that is new as a whole, so many of the last items are outlined.
 _OUTLINED = 64
+# The paths that an outline counts for at least. Most have five; those of odd shapes have a hundred and more, which take
+# a hundred bytes each where no other item has the same ones.
+_PATHS = 8
 
 
 def pack(value: Json) -> bytes:
@@ -31,9 +34,10 @@ class Fingerprints:
         # The digest of an item's bytes → what it means: histories come again at every turn, word for word.
         self._known: cachetools.LRUCache[tuple[bytes, Rules], bytes | Reference] = cachetools.LRUCache(remembered)
         # What an item means → its outline: of those that came last, as it is they that differ.
-        self._outlines: cachetools.FIFOCache[bytes, Outline] = cachetools.FIFOCache(outlined)
+        # So many outlines at most, and 65,536 paths in all of them: three megabytes, and eight whatever their shapes.
+        self._outlines: cachetools.FIFOCache[bytes, Outline] = cachetools.FIFOCache(outlined * _PATHS, _size)
         # Items of one kind have the same paths: one copy of them.
-        self._paths: cachetools.FIFOCache[tuple[str, ...], tuple[str, ...]] = cachetools.FIFOCache(1_024)
+        self._paths: cachetools.FIFOCache[tuple[str, ...], tuple[str, ...]] = cachetools.FIFOCache(8_192, len)
 
     def digest(self, *parts: bytes) -> bytes:
         """The keyed digest of the parts, each of which counts with its length."""
@@ -78,11 +82,9 @@ class Fingerprints:
             chain.append(prefix)
         return chain
 
-    def chain(
-        self, scope: bytes, items: Sequence[bytes], rules: Rules, named: Callable[[str], bytes | None]
-    ) -> list[bytes]:
-        """`d[0]` … `d[n]` of a request's items; `named` tells what the item with an id means, where it is known."""
-        return [scope, *self.extend(scope, self.items(items, rules, named))]
+    def chain(self, scope: bytes, items: Iterable[bytes]) -> list[bytes]:
+        """`d[0]` … `d[n]` of a request, by what its items mean."""
+        return [scope, *self.extend(scope, items)]
 
     def outline(self, item: bytes) -> Outline | None:
         """The outline of the item with this meaning, if it came not long ago."""
@@ -93,7 +95,7 @@ class Fingerprints:
         try:
             meant = meaning(raw, rules)
         except ValueError:
-            return Outline(shown(kind(raw)))
+            return Outline(shown(labelled(raw)))
         if isinstance(meant, Reference):
             return Outline("item_reference")
         return self._outline(meant) if isinstance(meant, dict) else Outline(OTHER)
@@ -111,3 +113,7 @@ class Fingerprints:
 
     def _resolve(self, item: Reference, named: Callable[[str], bytes | None]) -> bytes:
         return named(item.id) or self.digest(b"reference", item.id.encode("utf-8", "surrogatepass"))
+
+
+def _size(outline: Outline) -> int:
+    return max(_PATHS, len(outline.paths))

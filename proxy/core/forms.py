@@ -38,6 +38,12 @@ def kind(raw: bytes) -> str:
     return _text(_labels(raw).type)
 
 
+def labelled(raw: bytes) -> str:
+    """The type as far as it shows without reading the item: what has none and has a role is a message."""
+    labels = _labels(raw)
+    return "message" if labels.type is None and isinstance(labels.role, str) else _text(labels.type)
+
+
 def item_id(raw: bytes) -> str:
     """The item's id; empty where it has no usable one."""
     return _text(_labels(raw).id)

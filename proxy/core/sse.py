@@ -5,6 +5,11 @@ import re
 _END = re.compile(rb"\r\n|\n|\r")
 
 
+def lines(text: bytes) -> int:
+    """How many lines end in `text`."""
+    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
+
+
 class Cutter:
     """One stream. Fields other than `data` do not count: of the API's events it says all."""
 

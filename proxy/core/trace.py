@@ -1,15 +1,19 @@
 """A trace: what is kept of a turn, so that a later one can be compared with it. Keyed digests alone, and no text."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from proxy.core.fingerprint import SIZE
-from proxy.core.forms import answered
-from proxy.core.outline import Outline
+from proxy.core.fingerprint import SIZE, Fingerprints
+from proxy.core.forms import answered, labelled
+from proxy.core.meaning import Rules
+from proxy.core.outline import Outline, shown
 
+READ = 262_144
+"""The bytes of items that are read anew to compare one request: all callers wait meanwhile."""
 # So many of the last items that were sent tell a conversation whose first ones have changed.
 _TELLING = 64
+# So many of the traces that have as much in common are compared part by part.
+_CLOSELY = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,19 +45,41 @@ class Trace:
         """What the next request may begin with: what was sent, and what was said."""
         return tuple(self.items + form for form in self.forms) or (self.items,)
 
+    def alike(self, items: bytes) -> int:
+        """How many items a history has in common with what may come next, before it first differs."""
+        sent = len(self.items)
+        count = shared(items, self.items)
+        if count < self.count:
+            return count
+        return count + max((shared(items[sent : sent + len(form)], form) for form in self.forms), default=0)
 
-@dataclass(frozen=True, slots=True)
+    def follows(self, other: "Trace") -> bool:
+        """Whether it goes on from the other turn: from what was said there too, where that is known."""
+        sent, said = len(other.items), other.forms or (b"",)
+        more = len(self.items) > sent and self.items.startswith(other.items)
+        return more and any(self.items.startswith(form, sent) for form in said)
+
+
 class Asked:
     """A new request, as far as it is compared with traces."""
 
-    raws: Sequence[bytes] = field(repr=False)
-    items: bytes
-    """The digests of what its items mean, under the key of the traces."""
-    settings: Mapping[str, bytes]
-    outline: Callable[[int], Outline] = field(repr=False)
-    """The outline of an item of this request."""
-    known: Callable[[bytes], Outline | None] = field(repr=False)
-    """The outline of an item by its digest, where it is still remembered."""
+    def __init__(
+        self,
+        raws: Sequence[bytes],
+        meant: Sequence[bytes],
+        settings: Mapping[str, bytes],
+        prints: Fingerprints,
+        rules: Rules,
+    ) -> None:
+        self.raws = raws
+        self.items = b"".join(meant)
+        """The digests of what its items mean, under the key of the traces."""
+        self.settings = settings
+        self._meant = meant
+        self._prints = prints
+        self._rules = rules
+        self._outlines: dict[int, Outline] = {}
+        self._left = READ
 
     @property
     def answered(self) -> int:
@@ -64,6 +90,23 @@ class Asked:
         """The type of one of its items."""
         return self.outline(at).kind
 
+    def outline(self, at: int) -> Outline:
+        """The outline of one of its items. Where that would take more reading than is due, its type is all there is."""
+        found = self._outlines.get(at)
+        if found is None:
+            found = self._outlines[at] = self.known(self._meant[at]) or self._read(self.raws[at])
+        return found
+
+    def known(self, item: bytes) -> Outline | None:
+        """The outline of an item by its digest, where it is still remembered."""
+        return self._prints.outline(item)
+
+    def _read(self, raw: bytes) -> Outline:
+        if len(raw) > self._left:
+            return Outline(shown(labelled(raw)))
+        self._left -= len(raw)
+        return self._prints.outlined(raw, self._rules)
+
 
 def digests(items: bytes) -> list[bytes]:
     """One digest for each item."""
@@ -72,34 +115,44 @@ def digests(items: bytes) -> list[bytes]:
 
 def shared(one: bytes, other: bytes) -> int:
     """How many items two histories have in common before they first differ."""
-    least = min(len(one), len(other)) // SIZE
-    return bisect_left(range(1, least + 1), 1, key=lambda count: one[: count * SIZE] != other[: count * SIZE])
+    same, end = 0, min(len(one), len(other)) // SIZE
+    while same < end:
+        middle = (same + end + 1) // 2
+        if one[same * SIZE : middle * SIZE] == other[same * SIZE : middle * SIZE]:
+            same = middle
+        else:
+            end = middle - 1
+    return same
 
 
 def nearest(asked: Asked, traces: Iterable[Trace]) -> Trace | None:
     """The trace that has most in common with the request: items that begin both, or its last ones anywhere there.
 
-    Of those that have as much, the one whose answer resembles most what stands in its place; then the latest. The
-    traces come in their order.
+    Of those that have as much, the latest ones are looked at: the one whose answer resembles most what stands in its
+    place; then the latest. The traces come in their order.
     """
     have = set(digests(asked.items))
     best: list[Trace] = []
-    most = 0
+    most = 1
     for trace in traces:
-        common = _common(asked.items, have, trace)
+        common = _common(asked.items, have, trace, most)
         if common > most:
             best, most = [], common
-        if most and common == most:
+        if common == most:
             best.append(trace)
-    return max(reversed(best), key=lambda trace: _resemblance(asked, trace), default=None)
+    if len(best) < 2:
+        return best[0] if best else None
+    return max(reversed(best[-_CLOSELY:]), key=lambda trace: _resemblance(asked, trace))
 
 
-def _common(items: bytes, have: set[bytes], trace: Trace) -> int:
-    found = 0
-    for history in trace.histories:
-        last = digests(history[-_TELLING * SIZE :])
-        found = max(found, shared(items, history), sum(item in have for item in last))
-    return found
+def _common(items: bytes, have: set[bytes], trace: Trace, most: int) -> int:
+    """How much the two have in common; where it cannot be as much as `most`, it may be told as less."""
+    first, answer = trace.alike(items), max(map(len, trace.forms), default=0) // SIZE
+    possible = min(trace.count, _TELLING) + answer
+    if possible < most or possible <= first:
+        return first
+    last = sum(item in have for item in digests(trace.items[-_TELLING * SIZE :]))
+    return max(first, last + max((sum(item in have for item in digests(form)) for form in trace.forms), default=0))
 
 
 def _resemblance(asked: Asked, trace: Trace) -> int:

@@ -7,6 +7,7 @@ State = Literal["ok", "failed", "skipped", "note"]
 Name = Literal[
     "config",
     "package",
+    "state",
     "port",
     "admin",
     "files",

@@ -1,5 +1,6 @@
 """An examination: all checks in their order, each of which goes on from what is known by then."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from proxy.doctor.creates import Creates
 from proxy.doctor.credential import Credential
 from proxy.doctor.packages import package
 from proxy.doctor.road import Road
+from proxy.doctor.state import folder, state
 from proxy.doctor.transports import Transports
 from proxy.settings_sources import ConfigError, Loaded
 
@@ -32,8 +34,9 @@ class Examination:
         """Report on every check."""
         self.report(config(self.loaded))
         self.report(package())
+        self.report(state(folder(), os.geteuid()))
         if isinstance(self.loaded, ConfigError):
-            self._skip(NAMES[2:], "the settings are not known, see config")
+            self._skip(NAMES[3:], "the settings are not known, see config")
             return
         settings = self.loaded.settings
         self.report(await local.port(settings, self.ask))
@@ -67,7 +70,9 @@ class Examination:
 def config(loaded: Loaded | ConfigError) -> Finding:
     """Whether the settings can be used, and which of them are not the defaults."""
     if isinstance(loaded, ConfigError):
-        return failed("config", str(loaded), "correct it: Openline does not start with it")
+        told = "; ".join((str(loaded), *loaded.others))
+        what = "them" if loaded.others else "it"
+        return failed("config", told, f"correct {what}: Openline does not start with {what}")
     where = str(loaded.file) if loaded.file else "no settings file"
     changed = [key for key, origin in loaded.origins.items() if origin.kind != "default"]
     text = f"{where}, {len(changed) or 'no'} {'setting' if len(changed) == 1 else 'settings'} beside the defaults"

@@ -18,6 +18,7 @@ LAUNCHD_VARIABLE = "LAUNCH_ACTIVATE_SOCKET"
 """Names the keys of `Sockets` in the launchd job that Openline runs as; comma separated."""
 API = "api"
 ADMIN = "admin"
+_WAY = "change one of them (a service: `openline service install` again)"
 _FIRST = 3  # sd_listen_fds(3)
 _SYSTEMD = ("LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
@@ -33,20 +34,23 @@ class Handed:
     api: tuple[socket.socket, ...] = ()
     admin: socket.socket | None = None
 
-    def check(self, settings: Settings) -> None:
-        """Raise BadHandover unless each socket is where the settings say: who may call is decided by those."""
+    def check(self, settings: Settings, way: str = _WAY) -> None:
+        """Raise BadHandover unless each socket is where the settings say: who may call is decided by those.
+
+        `way` says what to do then.
+        """
         places = {sock.getsockname()[:2] for sock in self.api}
         if places:
             wrong = places - _named(settings.listen_host, settings.listen_port)
             for host, port in sorted(wrong):
                 raise BadHandover(
                     f"listen: {settings.listen!r} is another address than {_shown(host, port)}, which Openline was"
-                    " started with: change one of them (a service: `openline service install` again)"
+                    f" started with: {way}"
                 )
         if self.admin is not None and not _may_tell(self.admin, settings):
             raise BadHandover(
                 f"admin_listen: {settings.admin_listen!r} is not where the socket {ADMIN!r} is that Openline was"
-                " started with, or others reach it there: change one of them"
+                f" started with, or others reach it there: {way}"
             )
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from proxy.config import Settings
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Heads
 from proxy.core.meaning import Rules
-from proxy.server.terms import ENGINE
+from proxy.server.terms import ENGINE, way
 from proxy.state import State
 from proxy.turns.memory import Keyed, Memory
 from proxy.turns.observer import Observer
@@ -46,7 +46,8 @@ class Engine:
         Raises StartFault where a setting cannot be used.
         """
         self.settings = settings
-        way = way_upstream(settings, os.environ)
+        self.way = way(settings, os.environ)
+        road = way_upstream(settings, os.environ)
         heads = Heads(most=settings.heads.max_count, max_age=settings.heads.max_age_seconds, clock=time.monotonic)
         known = capabilities(settings.upstream)
         host = Host(known, recheck_seconds=settings.pool.recheck_seconds, clock=time.monotonic)
@@ -56,10 +57,10 @@ class Engine:
         keyed = Keyed(passing=Fingerprints(token_bytes(32)), stored=Fingerprints(state.key))
         heads.restore(state.heads, state.items)
         self.host: Host = host
-        self.address = way.address
+        self.address = road.address
         self.fingerprints = keyed.stored
-        self.pool = Pool(settings, host, dialler(settings, way), heads, notice)
-        self.http = PlainHttp(way, settings, marker)
+        self.pool = Pool(settings, host, dialler(settings, road), heads, notice)
+        self.http = PlainHttp(road, settings, marker)
         rules = Rules(settings.match, known.summaries_count)
         self.memory = Memory(rules, keyed, heads, host)
         self.turns = Turns(settings, self.memory, host, self.pool, self.http)

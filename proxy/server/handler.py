@@ -22,9 +22,8 @@ from proxy.server.intake import Intake
 from proxy.server.responses import HttpSink, labels
 from proxy.server.status import Identity
 from proxy.server.target import Target, target
-from proxy.turns.observer import Observation
 from proxy.turns.outcome import End, Outcome, Would
-from proxy.turns.sink import CallerGone
+from proxy.turns.sink import CallerGone, Onlooker
 from proxy.turns.turn import Turn
 from proxy.upstream.address import SEMANTIC, pool_key, unlisted_credential
 from proxy.upstream.http import HttpRequest, sliced
@@ -191,6 +190,8 @@ class Handler:
         self._guard.check(call.request)
         if not call.target.trusted:
             raise Refused(Problem.TOKEN)
+        if call.target.ways - {call.engine.way}:
+            raise Refused(Problem.MOVED)
 
     async def _allow(self, call: _Call) -> None:
         """Answer a preflight. It holds no token, and only behind an answered one can a page read why it is refused."""
@@ -239,8 +240,9 @@ class Handler:
         if isinstance(raw, Prefix):
             await self._pass(call, replace(origin, body=raw), Passed.ODD_BODY)
             return
-        # A body that came without a length goes on without one.
-        came = replace(origin, body=raw if "Content-Length" in call.request.headers else sliced(raw))
+        # It has a length now, which some hosts want. Observed it goes on as in mode `off`, and in chunks if it came so.
+        in_chunks = mode == "observe" and "Transfer-Encoding" in call.request.headers
+        came = replace(origin, body=sliced(raw) if in_chunks else raw)
         try:
             encodings = ",".join(call.request.headers.getall("Content-Encoding", ()))
             create = await self._intake.create(raw, encodings, limits)
@@ -277,7 +279,7 @@ class Handler:
         return any(name in headers for name in self._semantic - listed) or unlisted_credential(passing, listed)
 
     async def _pass(
-        self, call: _Call, origin: HttpRequest, reason: Passed | Plain, observation: Observation | None = None
+        self, call: _Call, origin: HttpRequest, reason: Passed | Plain, onlooker: Onlooker | None = None
     ) -> None:
         """Send the request on untouched, and the answer back."""
         outcome, upload = call.outcome, call.upload
@@ -287,7 +289,7 @@ class Handler:
             response = await call.engine.http.open(origin)
             outcome.status = response.status
             outcome.first_event_seconds = time.monotonic() - call.began if isinstance(reason, Plain) else None
-            await call.sink.forward(response, outcome, observation)
+            await call.sink.forward(response, outcome, onlooker)
         except Refused as error:
             if upload.fault:
                 raise Refused(Problem.BAD_REQUEST, upload.fault) from error

@@ -11,7 +11,7 @@ from proxy.config import Mode, Settings
 from proxy.errors import Answer, Problem, Refused, StartFault
 from proxy.server.reload import Reloader
 from proxy.server.status import Status
-from proxy.server.terms import Terms, digest
+from proxy.server.terms import Terms, digest, way
 from proxy.settings_shown import show
 from proxy.settings_sources import ConfigError, Origin
 from proxy.telemetry.history import History
@@ -110,15 +110,21 @@ class Pages:
         return _json({"turns": self._desk.history.latest(_count(asked), asked.query.get("run"))})
 
     async def _summary(self, asked: Asked) -> Answer:
-        """What they come to."""
-        return _json(self._desk.tallies.summary(asked.query.get("run")))
+        """What they come to: all of them, or those of one run."""
+        run = asked.query.get("run")
+        told = self._desk.tallies.summary() if run is None else self._desk.tallies.of(run)
+        if told is None:
+            raise Refused(Problem.RUN)
+        return _json(told)
 
     async def _terms(self, _: Asked) -> Answer:
         """Whether another command may send its turns here."""
         settings = self._desk.settings
         told = Terms(
             digest=digest(settings, self._desk.mode, os.environ),
+            way=way(settings, os.environ),
             upstream=settings.upstream.url,
+            mode=self._desk.mode,
             token=settings.token is not None,
             ready=self._desk.status().unready is None,
         )
@@ -153,7 +159,8 @@ class Pages:
     async def _restart(self, _: Asked) -> Answer:
         """Have another process take over, with the settings and the version as they are now; no caller is refused."""
         if self._desk.successor is None:
-            raise Refused(Problem.BAD_REQUEST, "only what `openline start` started can be restarted from here")
+            detail = "it runs in the foreground, or as a service: restart it there, or use `openline start`"
+            raise Refused(Problem.SUCCESSION, detail)
         try:
             pid = await self._desk.successor()
         except StartFault as fault:

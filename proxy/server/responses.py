@@ -10,9 +10,8 @@ from multidict import CIMultiDict
 
 from proxy.core.events import Event, sse
 from proxy.errors import Answer
-from proxy.turns.observer import Observation
 from proxy.turns.outcome import End, Outcome
-from proxy.turns.sink import CallerGone
+from proxy.turns.sink import CallerGone, Onlooker
 from proxy.upstream.http import end_to_end
 
 _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
@@ -94,12 +93,12 @@ class HttpSink:
         await self.end()
 
     async def forward(
-        self, response: aiohttp.ClientResponse, outcome: Outcome, observation: Observation | None = None
+        self, response: aiohttp.ClientResponse, outcome: Outcome, onlooker: Onlooker | None = None
     ) -> None:
         """The upstream's answer as it comes: status, end-to-end headers, body. Cut short where it is."""
         async with response:
-            if observation:
-                observation.answered(response.status, response.headers)
+            if onlooker:
+                onlooker.answered(response.status, response.headers)
             headers = CIMultiDict(end_to_end((_text(name), _text(value)) for name, value in response.raw_headers))
             headers.setdefault("x-request-id", outcome.id)
             headers.update(labels(outcome))
@@ -107,16 +106,16 @@ class HttpSink:
             await self._start(Reply(response.status, reason, headers, _ADDED))
             try:
                 async for chunk in response.content.iter_any():
-                    if observation:
-                        observation.see(chunk)
+                    if onlooker:
+                        onlooker.see(chunk)
                     await self._write(chunk)
             except (aiohttp.ClientError, TimeoutError):
                 outcome.faults.append("the upstream's answer was cut short")
                 outcome.end = End.CUT
                 self.cut()
                 return
-            if observation:
-                observation.whole()
+            if onlooker:
+                onlooker.whole()
             await self.end()
 
     def cut(self) -> None:

@@ -13,7 +13,9 @@ HEADER = "x-openline-token"
 # More than once where a whole base URL was put ahead of what had it already. `openline exec` names its run there.
 _AHEAD = re.compile(r"(?:/(?:t|openline-run)/[^/?#]*)+")
 _TOKENS = re.compile(r"/t/([^/?#]*)")
-_RUN = re.compile(r"/openline-run/([A-Za-z0-9_-]{1,64})(?=/|$)")
+# Beside the run, what terms.way said then: who goes another way by now must not get its key.
+_RUN = re.compile(r"/openline-run/([A-Za-z0-9_-]{1,64})(?:\.[^/]*)?(?=/|$)")
+_WAY = re.compile(r"/openline-run/[^/.]*\.([^/]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Target:
     trusted: bool
     run: str | None = None
     """Which `openline exec` it belongs to."""
+    ways: frozenset[str] = frozenset()
+    """The ways to the upstream that are right for it: more than one never are."""
 
     @property
     def path(self) -> str:
@@ -35,14 +39,15 @@ def target(request: web.BaseRequest, token: Token | None) -> Target:
     """What `request` asks for. A token in its path is taken off also where none is wanted: it must not go upstream."""
     text = request.raw_path
     shown = [value.encode("utf-8", "surrogateescape") for value in request.headers.getall(HEADER, ())]
-    run = None
+    run, ways = None, frozenset[str]()
     if ahead := _AHEAD.match(text):
         shown += (unquote_to_bytes(one.encode("utf-8", "surrogateescape")) for one in _TOKENS.findall(ahead[0]))
         run = (_RUN.findall(ahead[0]) or [None])[0]
+        ways = frozenset(_WAY.findall(ahead[0]))
         rest = text[ahead.end() :]
         text = rest if rest.startswith("/") else f"/{rest}"
     if token is None:
-        return Target(text, trusted=True, run=run)
+        return Target(text, trusted=True, run=run, ways=ways)
     # In another spelling (//t/TOKEN) it would be logged, and sent to the upstream.
     left_in = token.is_in(unquote_to_bytes(text.encode("utf-8", "surrogateescape")))
-    return Target(text, not left_in and any(token.matches(one) for one in shown), run)
+    return Target(text, not left_in and any(token.matches(one) for one in shown), run, ways)

@@ -7,7 +7,7 @@ from proxy.config import Settings
 from proxy.core.continuation import Continuation, Delta, Trust
 from proxy.core.events import Event, Kind
 from proxy.core.heads import Head, Heads
-from proxy.core.lanes import Lane, Lanes
+from proxy.core.lanes import Lane, Lanes, OutOfPlace, State
 from proxy.core.reasons import Whole
 from proxy.upstream.capabilities import Host
 from proxy.upstream.choice import Coming, Move, choose
@@ -15,6 +15,7 @@ from proxy.upstream.lease import Lease
 
 # Rotation is spread over 1.0 to 1.2 times its margin (upstream/pool.py).
 _SPREAD = 1.1
+_BEGUN = Event("response.created", Kind.NAMES_CHAIN, b"")
 _DRAINED = Event("response.incomplete", Kind.ENDED_SHORT, b"")
 
 
@@ -78,6 +79,28 @@ class ImaginedConnection:
         """Nobody is asked."""
 
 
+def arrive(lane: Lane, event: Event) -> None:
+    """An event of an answer over HTTP. Raises OutOfPlace where the lane waits for none.
+
+    There an error is the last of its answer. On a socket an end may follow it, so that behind one a lane takes an end
+    only for a turn that has begun: here every turn has that ends.
+    """
+    if lane.state is State.AWAITED and event.kind is not Kind.ERROR:
+        lane.take(_BEGUN)
+    lane.take(event)
+
+
+def _drained(lane: Lane) -> bool:
+    """Whether what still comes of an answer could be dropped."""
+    try:
+        lane.abandon()
+        lane.take(_BEGUN)
+        lane.take(_DRAINED)
+    except OutOfPlace:
+        return False
+    return True
+
+
 class ImaginedPool:
     """Chooses and rotates as the real one does. Nothing here waits, and no connection is lost."""
 
@@ -106,16 +129,14 @@ class ImaginedPool:
 
     def give_back(self, lease: Lease) -> None:
         """The turn is over. In mid-answer a lone one's connection is closed; on one with lanes the rest is dropped."""
-        connection, lane = self._connections[lease.lane.connection], lease.lane
+        connection, lane = self._connections.get(lease.lane.connection), lease.lane
+        if connection is None:
+            return
         lane.release()
         connection.used_at = self._clock()
-        if lane.in_flight and connection.lanes.proven:
-            lane.abandon()
-            lane.take(_DRAINED)
-        elif lane.in_flight:
+        if lane.in_flight and not (connection.lanes.proven and _drained(lane)):
             self._end(connection, Whole.UNFINISHED)
-            return
-        if connection.lanes.retiring and not connection.busy:
+        elif connection.lanes.retiring and not connection.busy:
             self._end(connection, connection.reason)
 
     def _claim(self, head: Head, *, fork: bool) -> Lease | None:

@@ -1,6 +1,7 @@
 """The observer: what mode `on` would have made of turns that go over plain HTTP as they came."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from multidict import CIMultiDictProxy
@@ -8,13 +9,13 @@ from multidict import CIMultiDictProxy
 from proxy.config import Settings
 from proxy.core.answer import Answer as Said
 from proxy.core.continuation import Delta
-from proxy.core.events import TERMINAL, Event, Kind, NotAnEvent
+from proxy.core.events import TERMINAL, Event, Kind
 from proxy.core.explanation import happened
 from proxy.core.heads import Heads
-from proxy.core.lanes import State
+from proxy.core.lanes import OutOfPlace, State
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Plain, Route, Whole
-from proxy.turns.imagined import ImaginedHost, ImaginedPool
+from proxy.turns.imagined import ImaginedHost, ImaginedPool, arrive
 from proxy.turns.memory import Keyed, Memory
 from proxy.turns.outcome import Outcome, Would
 from proxy.turns.tap import Tap, Unread
@@ -23,6 +24,8 @@ from proxy.upstream.capabilities import Host
 from proxy.upstream.lease import Lease
 
 _REFUSED = Event("error", Kind.ERROR, b"")
+# What reading others' JSON raises: NotAnEvent, MsgspecError and UnicodeDecodeError are ValueErrors.
+_ODD = (ValueError, RecursionError)
 
 
 class Observer:
@@ -42,15 +45,19 @@ class Observer:
         """Note in the turn's outcome what it would have been. Its answer goes through what this gives."""
         outcome = turn.outcome
         imagined = replace(turn, outcome=Outcome(outcome.id, Route.FULL, request_bytes=outcome.request_bytes))
-        lease = self._choose(imagined)
-        outcome.would = self._would(imagined, lease)
-        outcome.why = imagined.outcome.why
+        observation = Observation(imagined, None, outcome, self._memory, self._heads, self._pool)
+        with observation.at_risk("its request"):
+            self._imagine(observation)
+        return observation
+
+    def _imagine(self, observation: "Observation") -> None:
+        turn, outcome = observation.turn, observation.outcome
+        observation.lease = self._choose(turn)
+        outcome.would = self._would(turn, observation.lease)
+        outcome.why = turn.outcome.why
         if outcome.would.route is Route.HTTP and outcome.would.reason:
             outcome.why = happened(outcome.would.reason)
-            if lease:
-                self._pool.give_back(lease)
-            lease = None
-        return Observation(imagined, lease, outcome, self._memory, self._heads, self._pool)
+            observation.end()
 
     def _choose(self, turn: Turn) -> Lease | None:
         if not self._host.has_websocket:
@@ -80,7 +87,7 @@ def _plainly(turn: Turn, reason: Plain) -> Would:
 
 @dataclass(slots=True)
 class Observation:
-    """One turn's answer, seen as it passes. Nothing here raises: what is wrong with the copy only ends the observation.
+    """One turn's answer, seen as it passes. Nothing here raises: what is wrong with it only ends the observation.
 
     Each piece is seen before the caller gets it: the next turn may be on its way at once.
     """
@@ -97,25 +104,37 @@ class Observation:
     tap: Tap | None = None
     said: Said = field(default_factory=Said)
 
-    def answered(self, status: int, headers: CIMultiDictProxy[str]) -> None:
-        """The answer's head is there."""
-        if status != 200:
-            self._take([_REFUSED])
-            return
+    @contextmanager
+    def at_risk(self, what: str) -> Iterator[None]:
+        """A step that reads `what` is others': whatever is wrong with it ends the observation, and nothing else."""
         try:
-            self.tap = Tap(headers)
+            yield
         except Unread as unread:
             self._give_up(str(unread))
+        except OutOfPlace:
+            self._give_up("its imagined lane was not free for it")
+        except _ODD:
+            self._give_up(f"{what} cannot be read")
+
+    def answered(self, status: int, headers: CIMultiDictProxy[str]) -> None:
+        """The answer's head is there."""
+        with self.at_risk("its head"):
+            if status == 200:
+                self.tap = Tap(headers)
+            else:
+                self._take([_REFUSED])
 
     def see(self, piece: bytes) -> None:
         """The next piece of the body, as it came."""
         if self.tap and self.lease:
-            self._read(lambda tap: tap.see(piece), self.tap)
+            with self.at_risk("an event of it"):
+                self._take(self.tap.see(piece))
 
     def whole(self) -> None:
         """The body is whole."""
         if self.tap and self.lease:
-            self._read(Tap.whole, self.tap)
+            with self.at_risk("an event of it"):
+                self._take(self.tap.whole())
 
     def end(self) -> None:
         """Nothing more comes; what was not seen by now never is."""
@@ -124,20 +143,12 @@ class Observation:
             self.memory.released(lease)
             self.pool.give_back(lease)
 
-    def _read(self, step: Callable[[Tap], Iterable[Event]], tap: Tap) -> None:
-        try:
-            self._take(step(tap))
-        except Unread as unread:
-            self._give_up(str(unread))
-        except NotAnEvent:
-            self._give_up("an event of it cannot be read")
-
     def _take(self, events: Iterable[Event]) -> None:
         for event in events:
             if self.lease is None:
                 return
             first = self.lease.lane.state is State.AWAITED
-            self.lease.lane.take(event)
+            arrive(self.lease.lane, event)
             self.said.see(event)
             if event.kind is Kind.ERROR:
                 if first:

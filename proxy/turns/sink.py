@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import aiohttp
+from multidict import CIMultiDictProxy
 
 from proxy.core.events import Event
 from proxy.errors import Answer
@@ -44,3 +45,16 @@ class Sink(Protocol):
 
     def cut(self) -> None:
         """End the stream as a lost line would: visibly incomplete."""
+
+
+class Onlooker(Protocol):
+    """Sees an answer that is forwarded, each piece before the caller gets it. It raises nothing."""
+
+    def answered(self, status: int, headers: CIMultiDictProxy[str]) -> None:
+        """The answer's head is there."""
+
+    def see(self, piece: bytes) -> None:
+        """The next piece of the body, as it came."""
+
+    def whole(self) -> None:
+        """The body is whole."""

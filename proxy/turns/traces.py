@@ -17,10 +17,11 @@ class Traces:
     def __len__(self) -> int:
         return len(self._turns)
 
-    def add(self, trace: Trace, before: Trace | None) -> None:
-        """Keep a turn; it takes the place of the one `before`, whose items it goes on from."""
-        if before and before.count < trace.count and trace.items.startswith(before.items):
-            self._turns.pop(before.point, None)
+    def add(self, trace: Trace, parent: Trace | None) -> None:
+        """Keep a turn; it takes the place of its parent. Where that is not known, it is looked for."""
+        parent = parent or self._parent(trace)
+        if parent:
+            self._turns.pop(parent.point, None)
         self._turns.pop(trace.point, None)
         if self._size(trace) <= self._turns.maxsize:
             self._turns[trace.point] = trace
@@ -32,6 +33,11 @@ class Traces:
     def of(self, pool_key: bytes, *, stored: bool) -> list[Trace]:
         """Those of one pool key whose digests are under one of the two keys, in the order in which they came."""
         return [trace for trace in self._turns.values() if (trace.pool_key, trace.stored) == (pool_key, stored)]
+
+    def _parent(self, trace: Trace) -> Trace | None:
+        """The longest turn that this one goes on from, answer and all: what only begins alike is a sibling's."""
+        known = [other for other in self.of(trace.pool_key, stored=trace.stored) if trace.follows(other)]
+        return max(reversed(known), key=lambda one: (one.count, one.scope == trace.scope), default=None)
 
     def _size(self, trace: Trace) -> int:
         return max(self._part, trace.count)

@@ -9,7 +9,6 @@ from proxy.core.heads import Head
 from proxy.core.reasons import Route, Whole
 from proxy.core.recovery import Phase
 from proxy.core.request import CreateRequest
-from proxy.core.trace import Trace
 from proxy.turns.outcome import Outcome
 from proxy.turns.relay import Relay
 from proxy.upstream.address import PoolKey
@@ -33,8 +32,6 @@ class Turn:
     """The fingerprints of the history, one per item after the scope's."""
     meant: list[bytes] = field(default_factory=list)
     """The digests of what its items mean."""
-    before: Trace | None = None
-    """The turn that it follows, as far as that is known."""
     continuation: Continuation = field(default_factory=lambda: Full(Whole.FIRST))
     lease: Lease | None = None
     relay: Relay | None = None

@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from proxy.cli.client import Client
 from proxy.instance import Instance, instances
 from tests.cli.process import ran
 
@@ -56,6 +57,13 @@ class Home:
         assert (status, err) == (0, ""), err
         (found,) = [one for one in self.running if one.pid not in before]
         assert out.startswith(f"export OPENAI_BASE_URL={found.api}\n")
+        return found
+
+    async def restart(self, instance: Instance) -> Instance:
+        """Have another process take over, as `openline restart` does; gives that one."""
+        client = Client(instance, _SECONDS)
+        pid = (await asyncio.to_thread(client.post, "/restart", {}, dict[str, int]))["pid"]
+        (found,) = [one for one in self.running if one.pid == pid]
         return found
 
 

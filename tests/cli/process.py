@@ -67,6 +67,7 @@ async def started(
             *(sys.executable, *python, "-m", "proxy", *arguments),
             env={**inherited, **own, "XDG_STATE_HOME": state, **(environ or {})},
             cwd=ROOT,
+            stdin=asyncio.subprocess.DEVNULL,  # a developer's terminal would be one of the command's
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

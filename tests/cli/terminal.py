@@ -29,6 +29,7 @@ class Terminal:
         self.process = process
         self._master = master
         self._seen = ""
+        self._closed = False
         self._more = asyncio.Event()
         asyncio.get_running_loop().add_reader(master, self._read)
 
@@ -50,9 +51,11 @@ class Terminal:
         return await asyncio.wait_for(self.process.wait(), _SECONDS)
 
     def close(self) -> None:
-        """Hang up."""
-        asyncio.get_running_loop().remove_reader(self._master)
-        os.close(self._master)
+        """Hang up, unless that is done."""
+        if not self._closed:
+            self._closed = True
+            asyncio.get_running_loop().remove_reader(self._master)
+            os.close(self._master)
 
     def _read(self) -> None:
         try:

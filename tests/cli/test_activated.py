@@ -31,6 +31,7 @@ def environ(tmp_path: Path, listening: socket.socket) -> dict[str, str]:
         "XDG_STATE_HOME": str(tmp_path),
         "OPENLINE_LISTEN": f"127.0.0.1:{listening.getsockname()[1]}",
         "OPENLINE_ADMIN_LISTEN": "off",
+        "OPENLINE_DRAIN_SECONDS": "60",
     }
 
 

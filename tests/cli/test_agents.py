@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.execution.agents import AGENTS, environment, fitted, for_run, named, silence
+from proxy.cli.execution.agents import AGENTS, VARIABLES, Address, environment, fitted, for_run, leading, named, silence
+from proxy.errors import Problem
+from tests.cli.process import ROOT
 from tests.clients.catalogue import BY_NAME
 
 BASE = "http://127.0.0.1:5000/openline-run/r1/v1"
@@ -87,6 +89,8 @@ def test_the_command_finds_the_address_and_no_proxy_on_the_way() -> None:
     }
     assert before["OPENAI_BASE_URL"] == "https://api.example/v1"
     assert environment(after, BASE) == after
+    alone = environment(before, BASE, ("OPENAI_BASE_URL",))
+    assert (alone["OPENAI_BASE_URL"], "OPENAI_API_BASE" in alone) == (BASE, False)
 
 
 @pytest.mark.parametrize(
@@ -110,26 +114,51 @@ def test_the_lists_keep_what_they_had(upper: str | None, lower: str | None, expe
 def test_a_run_stands_in_the_path() -> None:
     """Ahead of it, so that any client takes it along."""
     assert for_run("http://[::1]:5000/v1", "r1") == "http://[::1]:5000/openline-run/r1/v1"
+    assert for_run("http://[::1]:5000/v1", "r1", "w") == "http://[::1]:5000/openline-run/r1.w/v1"
 
 
 def test_where_the_command_would_have_gone(tmp_path: Path) -> None:
-    """The first variable that says something; for codex its own settings, where these do, wherever they are."""
+    """Each variable that says something; for codex, which reads none, its own settings alone, wherever they are."""
     both = {"OPENAI_BASE_URL": "http://a/v1", "OPENAI_API_BASE": "http://b/v1", "HOME": str(tmp_path)}
-    assert named(["my-agent"], both) == ("OPENAI_BASE_URL", "http://a/v1")
-    assert named(["my-agent"], {**both, "OPENAI_BASE_URL": " "}) == ("OPENAI_API_BASE", "http://b/v1")
-    assert named(["my-agent"], {}) is None
-    assert named(["codex"], both) == ("OPENAI_BASE_URL", "http://a/v1")
+    said = [("OPENAI_BASE_URL", "http://a/v1"), ("OPENAI_API_BASE", "http://b/v1")]
+    assert named(["my-agent"], both) == said
+    assert named(["my-agent"], {**both, "OPENAI_BASE_URL": " "}) == said[1:]
+    assert named(["my-agent"], {}) == named(["codex"], both) == []
+    within = ("OPENAI_BASE_URL", BASE)
+    assert named(["codex"], {**both, "OPENAI_BASE_URL": BASE}) == [within]
     for folder, environ in (
         (tmp_path / ".codex", both),
         (tmp_path / "elsewhere", {**both, "CODEX_HOME": str(tmp_path / "elsewhere")}),
     ):
         folder.mkdir()
         file = folder / "config.toml"
-        for text, said in (
-            ("openai_base_url = 'http://c/v1'\n", (f"openai_base_url in {file}", "http://c/v1")),
-            ("openai_base_url = 7\n", ("OPENAI_BASE_URL", "http://a/v1")),
-            ("[openai_base_url\n", ("OPENAI_BASE_URL", "http://a/v1")),
+        for text, own in (
+            ("openai_base_url = 'http://c/v1'\n", [(f"openai_base_url in {file}", "http://c/v1")]),
+            ("openai_base_url = 7\n", []),
+            ("[openai_base_url\n", []),
         ):
             file.write_text(text)
-            assert named(["codex", "exec"], environ) == said
-        assert named(["my-agent"], environ) == ("OPENAI_BASE_URL", "http://a/v1")
+            assert named(["codex", "exec"], environ) == own
+        assert named(["my-agent"], environ) == said
+
+
+def test_only_what_led_there_leads_to_us() -> None:
+    """A variable that leads elsewhere stays, and an empty one does where another led the command."""
+    both = {"OPENAI_BASE_URL": "http://a/v1 ", "OPENAI_API_BASE": "http://b/v1"}
+    a, b = Address("OPENAI_BASE_URL", "http://a/v1"), Address("OPENAI_API_BASE", "http://b/v1")
+    assert leading(both, [a, b]) == VARIABLES
+    assert leading(both, [a]) == ("OPENAI_BASE_URL",)
+    assert leading(both, []) == ()
+    assert leading({"OPENAI_API_BASE": "http://b/v1"}, [b]) == ("OPENAI_API_BASE",)
+    assert leading({"OPENAI_API_BASE": "http://b/v1"}, []) == ("OPENAI_BASE_URL",)
+    assert leading({}, []) == VARIABLES
+
+
+def test_where_calls_go_is_documented() -> None:
+    """docs/clients.md has the order, all that is asked for an address, and what a run is refused with."""
+    page = (ROOT / "docs" / "clients.md").read_text("utf-8")
+    section = page.partition("\n## Through `openline exec`\n")[2].partition("\n## ")[0]
+    code = Problem.MOVED.value[1]
+    own = [agent.own.key for agent in AGENTS.values() if agent.own]
+    for name in (*VARIABLES, *own, "--upstream", "OPENLINE_UPSTREAM__URL", "upstream.url", code):
+        assert f"`{name}`" in section

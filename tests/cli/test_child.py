@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.execution.child import not_started
+from proxy.cli.execution.child import Child, not_started
 from tests.cli.agent import BARE, python
 from tests.cli.process import ROOT, started
 from tests.cli.terminal import CTRL_BACKSLASH, CTRL_C, CTRL_Z, terminal
@@ -150,6 +150,28 @@ async def test_what_was_ignored_stays_so() -> None:
     )
     out, _ = await asyncio.wait_for(process.communicate(), 20)
     assert out.decode().split() == ["SIGHUP", "SIGINT"]
+
+
+async def test_an_exit_status_that_nobody_waits_for() -> None:
+    """Whoever starts us may ignore the ends of his children: that of the command is seen all the same."""
+    start = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    process = await asyncio.create_subprocess_exec(
+        *python(start, *OPENLINE, "sh", "-c", "exit 7"),
+        cwd=ROOT,
+        env={**os.environ, **BARE},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, err.count(b"\n")) == (7, 1), err
+
+
+async def test_a_signal_may_come_when_the_command_has_ended() -> None:
+    """Before the news of that has come: the signal is for nobody, and is no fault."""
+    child = Child(("true",), dict(os.environ))
+    assert child._pid
+    await asyncio.to_thread(os.waitpid, child._pid, 0)
+    child._came(signal.SIGTERM)
+    child.abandon()
 
 
 async def test_a_pipe_that_closes_ends_the_command() -> None:

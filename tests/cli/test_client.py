@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.client import Client, NoAnswer, NotRunning, find
+from proxy.cli.client import Client, NoAnswer, NotRunning, Several, find
 from proxy.instance import Instance, InstanceFile, instances
 from tests.cli.process import started
 
@@ -31,7 +31,7 @@ def test_which_one_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     InstanceFile(instance(7000)).write()
     assert find(None) == find(7000) == instance(7000)
     InstanceFile(instance(7001)).write()
-    with pytest.raises(NotRunning, match=r"choose one with --port \(7000, 7001\)"):
+    with pytest.raises(Several, match=r"choose one with --port \(7000, 7001\)"):
         find(None)
     with pytest.raises(NotRunning, match="at port 1; there are some at 7000, 7001"):
         find(1)

@@ -1,5 +1,6 @@
 """A conclusion: what is said when the command has ended, for a person and for a program."""
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -12,17 +13,27 @@ from proxy.config import Settings, Upstream
 from proxy.core.reasons import Route
 from proxy.instance import Instance, InstanceFile
 from proxy.telemetry.summary import Summary, Way
+from proxy.turns.outcome import Outcome
+from tests.server.wire import rigged
 
-SUMMARY = Summary(1, {Route.DELTA: Way(1)})
+SUMMARY = Summary(1, {Route.DELTA: Way(1, 3_000, 1_000)})
 WHERE = Destination(Settings(upstream=Upstream(url="https://api.example/secret/v1")), "flag --upstream")
 
 
 @pytest.mark.parametrize(
     ("summary", "doubt", "line"),
     [
-        (SUMMARY, "", "1 turn, 1 delta: 0 B of 0 B not sent"),
-        (SUMMARY, "counted since noon", "1 turn, 1 delta: 0 B of 0 B not sent; counted since noon"),
+        (SUMMARY, "", "1 turn, 1 delta: 2.0 kB of 3.0 kB not sent"),
+        (SUMMARY, "counted since noon", "1 turn, 1 delta: 2.0 kB of 3.0 kB not sent; counted since noon"),
         (None, "it has gone", "what the calls came to is not known: it has gone"),
+        (
+            None,
+            "",
+            (
+                "what the calls came to is not known:"
+                " Openline does not know this run any more: it remembers the latest ones alone"
+            ),
+        ),
         (
             Summary(),
             "",
@@ -71,3 +82,24 @@ def test_a_shared_one_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.M
     assert (busy.status, busy.summary) == (3, None)
     assert "does not answer" in busy.doubt
     assert "marker" not in busy.doubt
+
+
+async def test_a_shared_one_that_has_forgotten_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many others came since: that is said, and not that the agent made no call."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    async with rigged() as rig:
+        one = Instance(
+            pid=os.getpid(),
+            version="1",
+            api=rig.url,
+            admin=rig.app.admin,
+            control=rig.app.control,
+            started_at=0.0,
+        )
+        InstanceFile(one).write()
+        silent = await asyncio.to_thread(shared, one, "mine", 0)
+        for name in ("mine", *(f"r{n}" for n in range(512))):
+            rig.app.tallies.add(Outcome("ol_1", Route.DELTA, run=name))
+        forgotten = await asyncio.to_thread(shared, one, "mine", 0)
+    assert "made no call" in silent.line(["my-agent"])
+    assert forgotten.line(["my-agent"]) == Conclusion("mine", 0, None).line(["my-agent"])

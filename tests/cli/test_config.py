@@ -58,7 +58,7 @@ async def test_what_would_stop_the_start_is_told(tmp_path: Path, text: str, line
     assert err.startswith(line.replace("FILE", path))
     assert err.count("\n") == 1
     status, _, err = await ran("config", "check", str(tmp_path / "none"))
-    assert (status, "no such settings file" in err) == (2, True)
+    assert (status, err) == (2, f"openline: {tmp_path}/none: no such settings file\n")
 
 
 async def test_what_is_shown_is_a_settings_file(tmp_path: Path) -> None:

@@ -29,15 +29,13 @@ async def test_a_reload_says_what_changed(tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
     await asyncio.to_thread(file.write_text, 'match = "strict"\n')
     async with stage(tmp_path, "--config", str(file)) as on:
-        assert await on.openline("reload") == (0, "nothing changed that counts now\n", "")
+        assert await on.openline("reload") == (0, "the settings are as they were\n", "")
         await asyncio.to_thread(
             file.write_text, 'match = "relaxed"\nadmin_scope = "probes"\n[pool]\nwait_seconds = 2\n'
         )
-        assert await on.openline("reload") == (
-            0,
-            "changed: match, pool.wait_seconds\nfrom the next start on: admin_scope\n",
-            "",
-        )
+        changed = "changed: match (strict → relaxed), pool.wait_seconds (1.0 → 2.0)"
+        later = "from the next start or restart on: admin_scope"
+        assert await on.openline("reload") == (0, f"{changed}\n{later}\n", "")
         await asyncio.to_thread(file.write_text, 'match = "none"\n')
         status, out, err = await on.openline("reload")
         assert (status, out) == (2, "")
@@ -45,6 +43,9 @@ async def test_a_reload_says_what_changed(tmp_path: Path) -> None:
             'openline: match: expected "strict" or "faithful" or "relaxed", got \'none\''
             f" (file {file}); the old settings stay\n"
         )
+        await asyncio.to_thread(file.write_text, 'match = "none"\nmood = 1\n')
+        _, _, err = await on.openline("reload")
+        assert err.endswith(f"; the old settings stay (all of them: openline config check {file})\n")
         await asyncio.to_thread(file.write_text, 'match = "strict"\n')
         assert await on.json("reload", "--json") == {"changed": ["match", "pool.wait_seconds"], "waiting": []}
 
@@ -61,7 +62,7 @@ async def test_the_one_that_is_meant(tmp_path: Path) -> None:
     """`--port` chooses by the port that callers use."""
     async with stage(tmp_path) as one, stage(tmp_path) as other:
         status, _, err = await one.openline("mode", "off")
-        assert (status, "choose one with --port" in err) == (3, True)
+        assert (status, "choose one with --port" in err) == (2, True)
         port = one.base.removesuffix("/v1").rpartition(":")[2]
         assert await one.json("mode", "off", "--port", port, "--json") == {"mode": "off"}
         port = other.base.removesuffix("/v1").rpartition(":")[2]

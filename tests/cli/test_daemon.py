@@ -1,6 +1,5 @@
-"""A daemon: what names its files, who has the right to a place, and when a process is the one that is meant."""
+"""A daemon: what names its files, when it has ended, and what its log comes to."""
 
-import fcntl
 import os
 import re
 import subprocess
@@ -15,9 +14,10 @@ from platformdirs.unix import Unix
 
 from proxy.cli import cli, serving
 from proxy.cli.background import daemon, succession
-from proxy.cli.background.daemon import Held, Lock, Place, Watch, command, confirmed, opened
+from proxy.cli.background.daemon import Place, Watch, command, environment, opened, renew
 from proxy.cli.flags import Flags
 from proxy.instance import Instance
+from proxy.lock import Lock
 from proxy.server import listener
 from tests.cli.daemons import runs
 from tests.cli.process import ROOT
@@ -55,83 +55,20 @@ def test_a_place_is_called_as_it_is_reached_from_here(host: str, name: str) -> N
     assert Place.of(f"http://{f'[{place.host}]' if ':' in place.host else place.host}:1/v1") == place
 
 
-def test_one_has_the_lock(tmp_path: Path) -> None:
-    """Another cannot take it until it is given up; who answers for the place is known once he has said so."""
-    path = tmp_path / "some" / "lock"
-    assert Lock.holder(path) is None
-    lock = Lock.take(path)
-    with pytest.raises(Held):
-        Lock.take(path)
-    assert Lock.holder(path) is None
-    lock.sign()
-    assert Lock.holder(path) == os.getpid()
-    lock.release()
-    assert not path.exists()
-    again = Lock.take(path)
-    assert Lock.holder(path) is None
-    again.release()
-
-
-def test_whoever_inherits_it_keeps_it(tmp_path: Path) -> None:
-    """It is held until the last process that has the descriptor ends, however that ends."""
-    path = tmp_path / "lock"
-    lock = Lock.take(path)
-    lock.sign()
-    with sleeper(lock) as heir:
-        lock.leave()
-        with pytest.raises(Held):
-            Lock.take(path)
-        heir.kill()
-        heir.wait()
-        assert Lock.holder(path) is None
-        Lock.take(path).release()
-
-
-def test_a_file_that_went_meanwhile_locks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever opens it just before its holder takes it away gets the lock of the one that is there then."""
-    path = tmp_path / "lock"
-    first = Lock.take(path)
-    flock = fcntl.flock
-    removed: list[bool] = []
-
-    def late(descriptor: int, how: int) -> None:
-        if not removed:
-            removed.append(True)
-            first.release()
-        flock(descriptor, how)
-
-    monkeypatch.setattr(fcntl, "flock", late)
-    second = Lock.take(path)
-    assert os.path.samestat(os.fstat(second.descriptor), path.stat())
-    second.release()
-
-
-def test_a_number_alone_proves_nothing() -> None:
-    """A process is the one that left the file if it has the lock; without that, it must say so itself."""
-    lock = Lock.take(Place("127.0.0.1", 6736).lock)
-    assert not confirmed(instance(os.getpid()))
-    lock.sign()
-    assert confirmed(instance(os.getpid()))
-    assert not confirmed(instance(os.getppid()))
-    assert not confirmed(instance(os.getpid(), port=6737))
-    lock.release()
-
-
 def test_a_watch_sees_the_end() -> None:
-    """By the lock, also of a process that nobody has asked how it ended; without a lock by its number."""
+    """By the lock, also of a process that nobody has asked how it ended; who never had the lock has ended."""
     lock = Lock.take(Place("127.0.0.1", 6736).lock)
     with sleeper(lock) as heir:
         os.pwrite(lock.descriptor, str(heir.pid).encode(), 0)
         lock.leave()
         watch, other = Watch(instance(heir.pid)), Watch(instance(heir.pid, port=6737))
-        assert (watch.over, other.over) == (False, False)
+        assert (watch.over, other.over) == (False, True)
         heir.kill()
         while runs(heir.pid):
             time.sleep(0.01)
-        assert (watch.over, other.over) == (True, False)
-        heir.wait()
-        assert other.over
+        assert watch.over
         watch.close()
+        heir.wait()
 
 
 def test_a_log_is_the_owners_and_goes_on(tmp_path: Path) -> None:
@@ -150,14 +87,32 @@ def test_a_log_is_the_owners_and_goes_on(tmp_path: Path) -> None:
     assert (log.stat().st_size, aside.stat().st_size) == (0, 10_000_001)
 
 
+def test_a_log_is_put_aside_while_it_is_written(tmp_path: Path) -> None:
+    """Once it is large, all that lead there lead to a new one; of two processes the second follows the first."""
+    log = tmp_path / "log"
+    first, second, other = opened(log), opened(log), os.open(tmp_path / "other", os.O_CREAT | os.O_WRONLY)
+    renew(log, (first, other))
+    assert os.path.samestat(os.fstat(first), log.stat())
+    os.truncate(log, 10_000_001)
+    renew(log, (first, other))
+    assert (log.stat().st_size, log.with_name("log.1").stat().st_size) == (0, 10_000_001)
+    renew(log, (second,))
+    for descriptor in (first, second, other):
+        os.write(descriptor, b"line\n")
+        os.close(descriptor)
+    assert (log.read_bytes(), (tmp_path / "other").read_bytes()) == (b"line\nline\n", b"line\n")
+
+
 def test_the_command_says_the_flags_again(tmp_path: Path) -> None:
-    """Each flag that was given is written as it is on a command line, and where the log is."""
+    """Each is written as it is on a command line, and where the log is; a URL goes where no other user can read it."""
     given = {"listen": "127.0.0.1:1", "upstream.url": "http://a/v1", "upstream.lanes": "off", "verbose": True}
-    words = command(Flags(given, Path("my.toml")), tmp_path / "log")
+    said = Flags(given, Path("my.toml"))
+    assert environment(said) == {"OPENLINE_UPSTREAM__URL": "http://a/v1"}
+    assert environment(Flags({}, None)) == {}
+    words = command(said, tmp_path / "log")
     assert words[:5] == (sys.executable, "-P", "-m", "proxy", "run")
     assert " ".join(words[5:]) == (
-        "--listen 127.0.0.1:1 --upstream http://a/v1 --lanes off --verbose --config my.toml"
-        f" --log-file {tmp_path / 'log'}"
+        f"--listen 127.0.0.1:1 --lanes off --verbose --config my.toml --log-file {tmp_path / 'log'}"
     )
 
 

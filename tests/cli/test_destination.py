@@ -3,18 +3,22 @@
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from proxy import __version__
+from proxy.cli.execution.agents import VARIABLES, Address
 from proxy.cli.execution.destination import Destination, destination
 from proxy.cli.flags import BadSettings
-from proxy.config import Match, Settings, Upstream
+from proxy.config import Match, Mode, Settings, Upstream
 from proxy.instance import Instance, InstanceFile
 from proxy.server.app import Openline
+from proxy.server.terms import way
 from proxy.settings_sources import load
+from proxy.simulator import Simulator
 from proxy.token import Token
 
 DEFAULT = "https://api.openai.com/v1"
@@ -26,7 +30,7 @@ SECRET = Token("0123456789abcdef")
 def _own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "ssl_cert_file", "ssl_cert_dir"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 
@@ -59,12 +63,19 @@ async def there(
 
 
 async def decided(
-    named: str | None = None, *, environ: dict[str, str] | None = None, own: bool = False, match: Match = "faithful"
+    named: str | tuple[str, ...] = (),
+    *,
+    environ: dict[str, str] | None = None,
+    own: bool = False,
+    match: Match = "faithful",
+    mode: Mode | None = None,
 ) -> Destination:
     """The decision, made in a thread, as it asks those who run in this loop."""
-    loaded = load({"match": match}, environ or {}, config=None)
-    where = ("OPENAI_BASE_URL", named) if named else None
-    return await asyncio.to_thread(destination, loaded, where, environ or {}, own=own)
+    loaded = load({"match": match, **({"mode": mode} if mode else {})}, environ or {}, config=None)
+    urls = (named,) if isinstance(named, str) else named
+    said = [Address(name, url) for name, url in zip(VARIABLES, urls, strict=False) if url]
+    variables = {**(environ or {}), **dict(said)}
+    return await asyncio.to_thread(destination, loaded, said, variables, own=own)
 
 
 async def test_a_proxy_of_ones_own_is_for_this_machine() -> None:
@@ -76,23 +87,65 @@ async def test_a_proxy_of_ones_own_is_for_this_machine() -> None:
         "OPENLINE_ADMIN_SCOPE": "probes",
         "OPENLINE_MATCH": "strict",
     }
-    where = await asyncio.to_thread(destination, load({}, environ, config=None), None, environ)
+    where = await asyncio.to_thread(destination, load({}, environ, config=None), [], environ)
     settings = where.settings
     assert (settings.listen, settings.token, settings.admin_listen) == ("127.0.0.1:0", None, "auto")
     assert (settings.admin_scope, settings.match) == ("all", "strict")
     assert (where.origin, settings.upstream.url, where.running, where.within) == ("default", DEFAULT, None, None)
 
 
-async def test_a_setting_beats_what_the_command_has(tmp_path: Path) -> None:
-    """Flag, variable and file name the upstream; else what the command would have gone to does."""
+async def test_a_setting_beats_what_the_command_has() -> None:
+    """A flag and a variable do, and else what the command would have gone to is the upstream."""
     where = await decided(URL)
     assert (where.settings.upstream.url, where.origin, where.host) == (URL, "OPENAI_BASE_URL", "http://127.0.0.1:9")
     environ = {"OPENLINE_UPSTREAM__URL": "https://a.example/v1"}
     where = await decided(URL, environ=environ)
     assert (where.host, where.origin) == ("https://a.example", "environment variable OPENLINE_UPSTREAM__URL")
+    assert where.variables == VARIABLES
+
+
+async def test_a_settings_file_and_the_command_must_say_the_same(tmp_path: Path) -> None:
+    """A key for the one must not go to the other: one line names both, hosts alone, and a variable decides."""
     (tmp_path / "openline").mkdir()
-    (tmp_path / "openline" / "config.toml").write_text('[upstream]\nurl = "https://b.example/v1"\n')
-    assert (await decided(URL)).host == "https://b.example"
+    file = tmp_path / "openline" / "config.toml"
+    file.write_text('[upstream]\nurl = "https://b.example/secret/v1"\n')
+    with pytest.raises(BadSettings) as caught:
+        await decided("https://a.example/secret/v1")
+    assert str(caught.value) == (
+        f"upstream.url (file {file}) leads to https://b.example, and OPENAI_BASE_URL to https://a.example: say by"
+        " --upstream which one is meant, as a key for the one must not go to the other"
+    )
+    with pytest.raises(BadSettings, match=r"https://b\.example, by another path: say"):
+        await decided("https://b.example/v1")
+    for named in ((), "https://b.example/secret/v1/", "http://127.0.0.1:9/t/x/v1"):
+        assert (await decided(named)).settings.upstream.url == "https://b.example/secret/v1"
+    async with there() as (_, instance):
+        with pytest.raises(BadSettings, match=r"and OPENAI_BASE_URL to http://127\.0\.0\.1:9: say by"):
+            await decided(instance.api)
+    with pytest.raises(BadSettings, match="say by --upstream"):
+        await decided(("", "https://a.example/v1"))
+    assert (await decided(URL, environ={"OPENLINE_UPSTREAM__URL": URL})).settings.upstream.url == URL
+
+
+async def test_two_addresses_of_the_command_must_be_the_same() -> None:
+    """What reads the second would send its key to the first; only who names the upstream himself settles that."""
+    different = ("https://a.example/v1", "https://b.example/v1")
+    with pytest.raises(
+        BadSettings, match=r"OPENAI_BASE_URL leads to https://a\.example, and OPENAI_API_BASE to https://b"
+    ):
+        await decided(different)
+    with pytest.raises(BadSettings, match="OPENAI_API_BASE"):
+        await decided(("http://127.0.0.1:9/t/x/v1", "https://b.example/v1"))
+    where = await decided(different, environ={"OPENLINE_UPSTREAM__URL": URL})
+    assert (where.settings.upstream.url, where.variables) == (URL, VARIABLES)
+    assert (await decided((URL, URL))).variables == VARIABLES
+
+
+async def test_only_what_led_to_the_upstream_is_led_there() -> None:
+    """A client that reads another variable goes to its own default, with its own key, as it did."""
+    assert (await decided(URL)).variables == ("OPENAI_BASE_URL",)
+    assert (await decided(("", URL))).variables == ("OPENAI_API_BASE",)
+    assert (await decided()).variables == VARIABLES
 
 
 @pytest.mark.parametrize(
@@ -105,10 +158,10 @@ async def test_what_is_no_upstream_is_refused(named: str) -> None:
     assert named not in str(caught.value)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("path", ["/v1", "/t/some-token/v1", "/openline-run/r1/v1"])
 async def test_an_openline_is_no_upstream(host: str, path: str) -> None:
-    """However it is written: its own upstream is, and where it does what we would do, it is shared."""
+    """By its address or this machine's name: its own upstream is, and where it does what we would do, it is shared."""
     async with there() as (_, instance):
         where = await decided(f"http://{host}:{instance.port}{path}")
     assert (where.settings.upstream.url, where.running) == (URL, instance)
@@ -140,15 +193,28 @@ async def test_the_same_settings_are_shared_and_no_others() -> None:
         assert (await decided(environ=environ)).running is None
 
 
-async def test_a_passing_one_is_for_those_within_it() -> None:
-    """Others do not find it, as it ends when its command does."""
+@pytest.mark.parametrize("mode", ["off", "observe"])
+async def test_the_mode_is_that_of_the_openline_that_it_leads_to(mode: Mode) -> None:
+    """Who has switched that off, or only observes by it, has not switched it on for this command; a flag may."""
+    async with there() as (app, instance):
+        app.mode = mode
+        led = await decided(instance.api)
+        assert (led.settings.mode, led.running) == (mode, instance)
+        led = await decided(instance.api, mode="on")
+        assert (led.settings.mode, led.running) == ("on", None)
+
+
+async def test_a_passing_one_is_for_those_within_it(tmp_path: Path) -> None:
+    """Others do not find it, as it ends when its command does; those within go through it, whatever else is set."""
     environ = {"OPENLINE_UPSTREAM__URL": URL}
     async with there(passing=True) as (_, instance):
         assert (await decided(environ=environ)).running is None
         within = f"http://127.0.0.1:{instance.port}/openline-run/r1/v1"
-        for given in ({}, environ):
+        for given in ({}, environ, {"OPENLINE_UPSTREAM__URL": "https://a.example/v1"}):
             where = await decided(within, environ=given)
-            assert (where.running, where.within) == (instance, "r1")
+            assert (where.running, where.within, where.settings.upstream.url) == (instance, "r1", URL)
+        (tmp_path / "openline" / "config.toml").write_text('[upstream]\nurl = "https://b.example/v1"\n')
+        assert (await decided(within)).running == instance
 
 
 async def test_an_openline_that_is_not_ours_must_be_said_around() -> None:
@@ -173,3 +239,52 @@ async def test_an_openline_that_does_not_run_is_no_upstream() -> None:
     assert where.settings.upstream.url == DEFAULT
     with pytest.raises(BadSettings, match="name one with --upstream"):
         await decided("http://0.0.0.1:9/t/x/v1")
+
+
+async def test_another_program_is_an_upstream() -> None:
+    """Also at the port where Openline would be; an address that only an Openline has is none of such a program's."""
+    async with Simulator() as simulator:
+        url = await simulator.start()
+        usual = {"OPENLINE_LISTEN": url.removeprefix("http://").removesuffix("/v1")}
+        where = await decided(url, environ=usual)
+        assert (where.settings.upstream.url, where.origin) == (url, "OPENAI_BASE_URL")
+        for path in ("/t/x/v1", "/openline-run/r1/v1"):
+            with pytest.raises(BadSettings, match="name one with --upstream"):
+                await decided(url.replace("/v1", path), environ=usual)
+
+
+async def test_one_that_does_not_answer_is_asked_about() -> None:
+    """An Openline that hangs still has its upstream: neither the default's nor a proxy of our own may get its key."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        for path, line in (("/v1", "a program on this machine that does not answer"), ("/t/x/v1", "does not say here")):
+            with pytest.raises(BadSettings, match=line):
+                await decided(f"http://127.0.0.1:{port}{path}", environ={"OPENLINE_LISTEN": f"127.0.0.1:{port}"})
+
+
+async def test_one_port_of_two_addresses_is_two_places() -> None:
+    """What listens at the other loopback address is another program; by the name of both it cannot be told which."""
+    async with there() as (_, instance):
+        other = f"http://[::1]:{instance.port}/v1"
+        assert (await decided(other)).settings.upstream.url == other
+        try:
+            taken = socket.create_server(("::1", instance.port), family=socket.AF_INET6)
+        except OSError:
+            return  # this machine has no IPv6
+        with taken:
+            names = {place[0] for *_, place in socket.getaddrinfo("localhost", instance.port)}
+            if names == {"127.0.0.1", "::1"}:
+                with pytest.raises(BadSettings, match="OPENAI_BASE_URL leads to a program on this machine"):
+                    await decided(f"http://localhost:{instance.port}/v1")
+
+
+async def test_an_outer_run_whose_proxy_has_turned_elsewhere_is_over() -> None:
+    """The key was for where the Openline went when that run began."""
+    async with there() as (app, instance):
+        began = way(app.settings, {})
+        within = f"http://127.0.0.1:{instance.port}/openline-run/r1.{began}/v1"
+        where = await decided(within)
+        assert (where.running, where.within, where.way) == (instance, "r1", began)
+        app.reload(Settings(listen="127.0.0.1:0", upstream=Upstream(url="https://b.example/v1")))
+        with pytest.raises(BadSettings, match="goes to its upstream another way by now"):
+            await decided(within)

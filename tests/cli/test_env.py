@@ -45,6 +45,17 @@ async def test_a_shell_reaches_it(tmp_path: Path) -> None:
         assert environment["OPENAI_BASE_URL"] == on.base
 
 
+async def test_the_hint_says_which_one_where_several_run(tmp_path: Path) -> None:
+    """The command that is to be evaluated works as it stands."""
+    async with stage(tmp_path) as one, stage(tmp_path) as other:
+        for on in (one, other):
+            port = on.base.removesuffix("/v1").rpartition(":")[2]
+            status, out, _ = await on.openline("env", "--shell", "sh", "--port", port)
+            assert status == 0
+            assert out.endswith(f'# to use this: eval "$(openline env --port {port})"\n')
+        assert (await one.openline("env"))[0] == 2
+
+
 async def test_the_shell_puts_in_the_token_of_a_file(tmp_path: Path) -> None:
     """The line is that of the greeting: no token is in it, and the shell's address has it."""
     file = tmp_path / "it's my token"

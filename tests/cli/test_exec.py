@@ -15,6 +15,7 @@ from proxy.instance import instances
 from proxy.simulator import Simulator
 from tests.cli.agent import BARE, agent, python
 from tests.cli.process import ROOT, ran, started
+from tests.fuzz.upstream import Cut, Upstream
 from tests.test_docs import blocks
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -31,6 +32,9 @@ class Told(msgspec.Struct):
     text: str
     turns: int = 0
     deltas: int = 0
+    turn_errors: int = 0
+    refused: int = 0
+    unsent_bytes: int = 0
     passed: dict[str, int] = {}
 
 
@@ -59,6 +63,23 @@ async def test_an_ordinary_agent_gains(simulator: Simulator, tmp_path: Path) -> 
     assert err.startswith("openline: 3 turns, 2 deltas: ")
     assert err.count("\n") == 1
     assert [entry.transport for entry in simulator.journal if entry.generate] == ["ws"] * 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "words"),
+    [
+        ("on", b"401 Unauthorized", "refused: 401 (1): the upstream refused the key"),
+        ("observe", b"429 Too Many Requests", "refused: 429 (1): the upstream's rate limit or quota was reached"),
+        ("off", b"500 Oops", "failed: 500 (1): trouble at the upstream, or on the way there"),
+    ],
+)
+async def test_what_the_upstream_refused_is_said_first(mode: str, status: bytes, words: str) -> None:
+    """Whichever way a turn went: a refusal that plain HTTP brought is no success."""
+    answer: list[bytes | Cut] = [b"HTTP/1.1 %b\r\nContent-Length: 2\r\n\r\n{}" % status, Cut("close")]
+    async with Upstream(lambda _: [], lambda _: answer, lambda: answer).serving() as base:
+        told = await executed("--mode", mode, "--upstream", base, "--", *agent(1), status=1)
+    assert told.text == f"1 turn, {words}"
+    assert (told.turns, told.turn_errors, told.refused, told.unsent_bytes) == (1, 1, 1, 0)
 
 
 async def test_what_is_said_holds_nothing_private(simulator: Simulator, tmp_path: Path) -> None:
@@ -284,3 +305,59 @@ async def test_a_setting_that_cannot_be_used_is_seen_before_the_command_starts()
         assert (status, out) == (2, ""), err
         assert err.startswith(f"openline: {line}")
         assert err.count("\n") == 1
+
+
+async def test_closed_streams_cost_nothing(tmp_path: Path) -> None:
+    """Also with none of the three the command runs, by a proxy of its own, and its exit status is ours."""
+    words = f"{sys.executable} -m proxy exec --upstream {NOWHERE} -- sh -c 'echo hello >{tmp_path}/out; exit 7'"
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f"{words} <&- >&- 2>&-"), cwd=ROOT, env={**os.environ, **BARE, "XDG_STATE_HOME": str(tmp_path)}
+    )
+    assert await asyncio.wait_for(process.wait(), 20) == 7
+    assert (tmp_path / "out").read_text() == "hello\n"
+
+
+async def test_other_clients_go_where_they_went() -> None:
+    """A client that reads the variable that is not set goes to its own default, with its own key."""
+    show = "import os; print(*(os.environ.get(name) for name in ('OPENAI_BASE_URL', 'OPENAI_API_BASE')))"
+    for name, other in (("OPENAI_BASE_URL", "OPENAI_API_BASE"), ("OPENAI_API_BASE", "OPENAI_BASE_URL")):
+        _, out, _ = await ran("exec", "-q", "--", *python(show), environ={**BARE, name: NOWHERE})
+        seen = dict(zip(("OPENAI_BASE_URL", "OPENAI_API_BASE"), out.rstrip("\n").split(" "), strict=True))
+        assert (seen[name].startswith("http://127.0.0.1:"), seen[name] == NOWHERE, seen[other]) == (True, False, "")
+    both = {**BARE, "OPENAI_BASE_URL": NOWHERE, "OPENAI_API_BASE": "https://b.example/v1"}
+    status, out, err = await ran("exec", "--", "echo", "hello", environ=both)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("openline: OPENAI_BASE_URL leads to http://127.0.0.1:9, and OPENAI_API_BASE to https://b.ex")
+
+
+async def test_a_shared_one_that_turns_elsewhere_gets_no_more_calls(simulator: Simulator, tmp_path: Path) -> None:
+    """The key is for where it went when the command began: after a reload the calls are refused, and go nowhere."""
+    url, file, fifo = await simulator.start(), tmp_path / "settings", tmp_path / "go"
+    os.mkfifo(fifo)
+    file.write_text(f'[upstream]\nurl = "{url}"\n')
+    environ = {**BARE, "XDG_STATE_HOME": str(tmp_path), "OPENLINE_CONFIG": str(file)}
+    async with Simulator() as elsewhere, started("run", "--port", "0", environ=environ) as proxy:
+        await proxy.base()
+        words = ("exec", "--json", "--", "sh", "-c", f'"$@"; echo ready; cat {fifo}; exec "$@"', "sh", *agent(1))
+        async with started(*words, environ=environ) as command:
+            assert await command.line() == "ready"
+            file.write_text(f'[upstream]\nurl = "{await elsewhere.start()}"\n')
+            assert (await ran("reload", environ=environ))[0] == 0
+            await asyncio.to_thread(fifo.write_text, "")
+            status, _, err = await command.end()
+    assert (status, "409" in err, len(elsewhere.requests)) == (1, True, 0)
+    assert msgspec.json.decode(err.splitlines()[-1], type=Told).shared_pid == proxy.pid
+
+
+async def test_an_interrupt_at_the_end_does_not_cost_the_exit_status(tmp_path: Path) -> None:
+    """While a shared one that is slow is asked what the calls came to, Ctrl-C is for nobody."""
+    environ = {**BARE, "XDG_STATE_HOME": str(tmp_path)}
+    async with started("run", "--port", "0", "--upstream", NOWHERE, environ=environ) as proxy:
+        await proxy.base()
+        # As Ctrl-C and the end come at once, and again while it is asked.
+        typing = "exec 1>&- 2>&-; for n in 1 2 3 4 5 6 7 8; do sleep 0.1; kill -INT $PPID; done"
+        ends = f"kill -STOP {proxy.pid}; ({typing}; kill -CONT {proxy.pid}) & exit 7"
+        words = ("exec", "--upstream", NOWHERE, "--", "sh", "-c", ends)
+        async with started(*words, environ=environ) as command:
+            status, _, err = await command.end()
+    assert (status, err.partition(":")[0]) == (7, "openline"), err

@@ -43,6 +43,13 @@ def test_without_settings_three_lines_say_it_all() -> None:
     assert said({}) == [f"export OPENAI_BASE_URL={BASE}", WHO, f"admin: {ADMIN} (how it is doing: /status)"]
 
 
+def test_a_path_that_may_be_a_secret_is_not_said() -> None:
+    """The greeting goes to logs: of the upstream's path only what all APIs have is in it."""
+    lines = said({"OPENLINE_UPSTREAM__URL": f"https://gateway.example/{SECRET}/v1"})
+    assert lines[1] == f"openline {__version__}: upstream https://gateway.example/…, mode on"
+    assert SECRET not in "\n".join(lines)
+
+
 @pytest.mark.parametrize(
     ("environ", "admin", "line"),
     [

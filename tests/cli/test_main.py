@@ -1,11 +1,15 @@
 """The command line as a whole: version, help, and one line for each misuse."""
 
+import asyncio
+import os
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
 from proxy import __version__
-from tests.cli.process import ran
+from tests.cli.process import ROOT, ran, started
 
 # In the order of use.
 COMMANDS = [
@@ -52,9 +56,50 @@ async def test_no_command_shows_the_help() -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            ("--help",),
+            ("status", "--help"),
+            ("paths",),
+            ("paths", "--json"),
+            ("config", "show"),
+            ("completion", "bash"),
+        ),
+        ("doctor", "--port", "0", "--upstream", "http://127.0.0.1:9/v1"),
+    ],
+    ids=" ".join,
+)
+async def test_an_output_that_takes_no_more_is_one_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """A full disk is named, without a traceback, at the exit too; exit status 1."""
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", 'exec "$@" >/dev/full', "sh", sys.executable, "-m", "proxy", *arguments),
+        cwd=ROOT,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 40)
+    assert err.decode() == "openline: the output cannot be written: No space left on device\n"
+    assert process.returncode == 1
+
+
+async def test_a_reader_that_has_gone_is_no_traceback() -> None:
+    """Nobody is there who would read a word of it; exit status 1."""
+    async with started("--help") as command:
+        command.stop_reading()
+        status, _, err = await command.end()
+    assert (status, err) == (1, "")
+
+
+@pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("rnu",), "openline: No such command 'rnu'"),
+        (("rnu",), "openline: No such command 'rnu'. Did you mean 'run'?"),
+        (("statsu",), "openline: No such command 'statsu'. Did you mean 'status'?"),
+        (("config", "shw"), "openline: No such command 'shw'. Did you mean 'show'?"),
+        (("frobnicate",), "openline: No such command 'frobnicate'"),
+        (("status", "--port", "abc"), "openline: Invalid value for '--port': 'abc' is not a valid port."),
+        (("run", "--port", "abc"), "openline: Invalid value for '--port': 'abc' is not a valid port."),
         (("run", "--prot", "1"), "openline: No such option '--prot'"),
         (("run", "--port", "65536"), "openline: Invalid value for '--port': 65536 is not in the range"),
         (("run", "--mode", "fast"), "openline: Invalid value for '--mode': 'fast' is not one of"),

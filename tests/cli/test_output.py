@@ -2,6 +2,7 @@
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,24 @@ def test_lines_arrive_in_order() -> None:
     os.close(writer)
     with os.fdopen(reader, encoding="utf-8") as lines:
         assert lines.read().splitlines() == [f"line {number} …" for number in range(100)]
+
+
+def test_a_file_is_renewed_now_and_then(tmp_path: Path) -> None:
+    """After every 64 KiB or so it is asked whether the lines should go elsewhere; where they cannot, they go on."""
+    called: list[int] = []
+
+    def renew() -> None:
+        called.append(os.fstat(file.fileno()).st_size)
+        if len(called) == 1:
+            raise OSError
+
+    with (tmp_path / "log").open("wb") as file:
+        out = Output(file.fileno(), renew)
+        for _ in range(20):
+            out.line("x" * 9_999)
+        out.close()
+        assert os.fstat(file.fileno()).st_size == 200_000
+    assert called == [70_000, 140_000]
 
 
 def test_a_full_pipe_holds_up_nobody() -> None:

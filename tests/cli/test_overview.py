@@ -92,7 +92,14 @@ def test_one_that_is_well() -> None:
 def test_what_turns_come_to() -> None:
     """The share of deltas, what was not sent, times by route, tokens, what passed through, and troubles."""
     observed = Observed(turns=2, deltas=1, unsent_bytes=5_000)
-    summary = Summary(4, _WAYS, passed={"/v1/models": 2, "/v1/files": 1}, errors=1, replays=2, observed=observed)
+    summary = Summary(
+        *(4, _WAYS),
+        passed={"/v1/models": 2, "/v1/files": 1},
+        errors=1,
+        replays=2,
+        observed=observed,
+        refusals={"passthrough/404": 1, "http/401": 3},
+    )
     assert shown(seen(summary=summary))[11:] == [
         "turns      4, of which 3 as deltas (75 %)",
         "not sent   8.6 kB of 10.0 kB",
@@ -102,8 +109,19 @@ def test_what_turns_come_to() -> None:
         "           full          1                 -     1.1 kB     1.0 kB",
         "observed   1 of 2 would have been deltas, 5.0 kB not sent",
         "passed     3 other calls: /v1/models 2, /v1/files 1",
+        "refused    4 calls: http/401 3, passthrough/404 1",
         "troubles   1 ended with an error, 2 replays",
     ]
+
+
+def test_no_saving_is_claimed_where_there_was_none() -> None:
+    """Where more went up than came that is said; where nothing had a good answer, nothing is."""
+    compressed = {Route.DELTA: Way(turns=1, request_bytes=1_000, sent_bytes=1_300)}
+    told = shown(seen(summary=Summary(1, compressed, observed=Observed(2, 1, -7))))
+    assert "sent       300 B more than the 1.0 kB that came" in told
+    assert "observed   1 of 2 would have been deltas" in told
+    told = shown(seen(summary=Summary(1, {Route.DELTA: Way(turns=1, errors=1)})))
+    assert not any("not sent" in line or line.startswith("sent") for line in told)
 
 
 def test_the_reasons_of_the_latest_turns_are_told() -> None:

@@ -53,8 +53,16 @@ async def test_the_instances_are_where_it_says(tmp_path: Path) -> None:
 
 
 async def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
-    """The line names the file; exit status 2."""
+    """The line names the file, and what needs no settings is told all the same; exit status 2."""
     environ = settings(tmp_path, "mood = 1\n")
     status, out, err = await ran("paths", environ=environ)
-    assert (status, out) == (2, "")
+    assert status == 2
+    unknown = "not known: the settings cannot be used"
+    assert out.splitlines() == [
+        f"settings   there  {tmp_path}/config/openline/config.toml",
+        f"state      -      {unknown}",
+        f"instances  -      {tmp_path}/state/openline/running",
+        f"log        -      {unknown}",
+    ]
+    assert err.count("\n") == 1
     assert f"file {tmp_path}/config/openline/config.toml" in err

@@ -1,5 +1,6 @@
 """`openline report`: what an engineer needs, and nothing that is private."""
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,6 +45,8 @@ async def test_what_is_in_it(tmp_path: Path) -> None:
         assert settings["match"] == {"value": "strict", "from": "flag"}
         assert settings["upstream.verifies_ids"] == {"value": "yes", "from": "environment"}
         assert "replay" not in settings
+        moment = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+        assert re.fullmatch(moment, str(told["made_at"]))
         versions = msgspec.convert(told["versions"], dict[str, str | None])
         assert all(versions[name] for name in ("openline, running", "python", "system", "aiohttp", "websockets"))
         variables = msgspec.convert(told["variables"], list[str])
@@ -54,6 +57,7 @@ async def test_what_is_in_it(tmp_path: Path) -> None:
             ("full", "POST /v1/responses"),
             ("delta", "POST /v1/responses"),
         ]
+        assert all(re.fullmatch(moment, str(turn["ended_at"])) for turn in turns)
         assert turns[0]["id"] == first.header("x-request-id")
         status_ = msgspec.convert(told["status"], dict[str, object])
         assert (status_["mode"], status_["api"]) == ("on", on.base)

@@ -15,6 +15,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from proxy import __version__
+from proxy.cli.flags import BadSettings
+from proxy.cli.run import run
 from proxy.cli.serving import refusal
 from proxy.tasks import Tasks
 from tests.cli.process import ROOT, Command, ran, started
@@ -169,11 +171,24 @@ async def test_ctrl_c_before_it_listens_is_no_traceback(tmp_path: Path) -> None:
         ((), {"OPENLINE_CONFIG": str(ROOT / "pyproject.toml")}, "build-system: there is no such setting (file"),
     ],
 )
-async def test_bad_settings_stop_the_start(arguments: tuple[str, ...], environ: dict[str, str], line: str) -> None:
-    """Settings that cannot be used give one line on stderr and exit status 2."""
-    status, out, err = await ran("run", *arguments, environ=environ)
+def test_bad_settings_stop_the_start(
+    arguments: tuple[str, ...], environ: dict[str, str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings that cannot be used give one line and exit status 2."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BadSettings) as bad:
+        run.main(arguments, standalone_mode=False)
+    assert str(bad.value).startswith(line)
+    assert ("\n" in str(bad.value), bad.value.exit_code) == (False, 2)
+
+
+async def test_what_stops_the_start_is_a_line_on_stderr() -> None:
+    """Of all that cannot be used, without a traceback; and the exit status is that of the fault."""
+    status, out, err = await ran("run", "--config", "no-such.toml")
     assert (status, out) == (2, "")
-    assert err.startswith(f"openline: {line}")
+    assert err.startswith("openline: no-such.toml: no such settings file")
     assert err.count("\n") == 1
 
 

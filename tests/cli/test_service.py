@@ -74,9 +74,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 async def test_the_command_is_there(tmp_path: Path) -> None:
-    """In a process of its own: a dry run needs nothing, and says what to paste."""
-    status, out, err = await ran("service", "install", "--dry-run", environ={"XDG_CONFIG_HOME": str(tmp_path)})
-    assert (status, err) == (0, "")
+    """In a process of its own: a dry run needs nothing, and says what to paste, and on stderr what is missing."""
+    environ = {"XDG_CONFIG_HOME": str(tmp_path), "PATH": str(tmp_path)}
+    status, out, err = await ran("service", "install", "--dry-run", environ=environ)
+    assert status == 0
+    assert err.startswith("openline: an install would be refused now: there is no systemctl on this machine")
+    assert err.count("\n") == 1
     assert out.endswith("export OPENAI_BASE_URL=http://127.0.0.1:6736/v1\n")
 
 
@@ -127,8 +130,7 @@ def test_a_program_is_told_the_same(home: Home) -> None:
 
 
 def test_a_dry_run_shows_the_files_and_writes_none(home: Home) -> None:
-    """The texts are those that would be written, but for the proxy's password; no manager is needed."""
-    home.manager.answer("show", "exit 1")
+    """The texts are those that would be written, but for the proxy's password; without a manager, too, as is said."""
     proxy = {"HTTPS_PROXY": f"http://u:{SECRET}@127.0.0.1:9"}
     status, out, err = home.says("install", "--dry-run", **proxy)
     assert (status, err) == (0, "")
@@ -140,8 +142,13 @@ def test_a_dry_run_shows_the_files_and_writes_none(home: Home) -> None:
     assert told["written"] is False
     assert all(file["text"] in out for file in told["files"])
     assert SECRET not in out + as_json
+    assert as_json.count("\n") == 1
     assert not home.units.exists()
-    assert home.manager.asked() == []
+    assert {line.split()[1] for line in home.manager.asked()} == {"show"}
+    home.manager.answer("show", "echo 'No medium found' >&2; exit 1")
+    _, again, err = home.says("install", "--dry-run", **proxy)
+    assert again == out
+    assert err.startswith("openline: an install would be refused now: systemd runs no services for this user now")
 
 
 def test_settings_that_cannot_be_used_are_refused_first(home: Home) -> None:
@@ -221,10 +228,10 @@ def test_an_uninstall_says_what_it_removed(home: Home) -> None:
 
 
 def test_start_and_stop_want_a_service(home: Home) -> None:
-    """Without one they say how to get it; with one they do it, and say it."""
+    """Without one they say how to get it, and exit with 4; with one they do it, and say it."""
     for verb in ("start", "stop"):
         line = "openline: no service is installed: `openline service install` installs one"
-        assert home.refuses(verb) == (1, line)
+        assert home.refuses(verb) == (4, line)
     home.says("install")
     home.manager.asked()
     assert (home.says("start"))[:2] == (
@@ -296,4 +303,7 @@ def test_the_page_says_which_units_there_are_and_how_status_ends() -> None:
     """The names by which systemd's own commands are used, and the exit statuses."""
     assert {"openline", "openline.service"} == set(re.findall(r"systemctl --user (?:reload|edit) ([\w.]+)", PAGE))
     assert f"`{Systemd().logs}`" in PAGE
-    assert "exits with 0 when\n  somebody listens, 3 when not, 4 when nothing is installed" in PAGE
+    assert (
+        "exits with 0 when\n  somebody listens, 3 when not, 4 when nothing is installed; `start` and `stop` exit"
+        " with 4 then" in PAGE
+    )

@@ -45,6 +45,19 @@ def test_a_token_is_read_by_the_shell(shell: str, line: str) -> None:
     assert SHELLS[shell].line_with_token("A", "x/t/", IN_FILE, "/v1") == line
 
 
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("sh", 'eval "$(openline env --port 1)"'),
+        ("fish", "openline env --port 1 | source"),
+        ("powershell", "openline env --port 1 | Out-String | Invoke-Expression"),
+    ],
+)
+def test_a_command_is_used(shell: str, line: str) -> None:
+    """Each shell has its way to go by the lines of a command."""
+    assert SHELLS[shell].used("openline env --port 1") == line
+
+
 def test_powershell_takes_other_quotes_for_quotes() -> None:
     """Typographic quotes are doubled as plain ones are, and backslashes stay in fish."""
     assert SHELLS["powershell"].line("A", "a\u2019b") == "$env:A = 'a\u2019\u2019b'"

@@ -8,6 +8,7 @@ import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -25,13 +26,17 @@ async def here(tmp_path: Path) -> AsyncIterator[Home]:
 
 
 async def test_it_serves_when_the_command_ends(here: Home) -> None:
-    """The line to paste comes first, then who it is, where its log is and how it ends; it has a session of its own."""
-    status, out, err = await here.ran("start", "--port", "0", "--upstream", NOWHERE, "--mode", "observe")
+    """The line to paste comes first, then who it is, where its log is and how it ends; it has a session of its own.
+
+    What of the upstream's path may be a secret is shown nowhere.
+    """
+    upstream = "http://127.0.0.1:9/marker/v1"
+    status, out, err = await here.ran("start", "--port", "0", "--upstream", upstream, "--mode", "observe")
     (found,) = here.running
     assert (status, err) == (0, "")
     assert out.splitlines() == [
         f"export OPENAI_BASE_URL={found.api}",
-        f"openline {__version__}: upstream {NOWHERE}, mode observe",
+        f"openline {__version__}: upstream http://127.0.0.1:9/…, mode observe",
         f"admin: {found.admin} (how it is doing: /status)",
         f"log: {here.log(found.port)} (openline logs -f)",
         f"it runs in the background (pid {found.pid}); openline stop ends it",
@@ -41,6 +46,13 @@ async def test_it_serves_when_the_command_ends(here: Home) -> None:
     assert os.getsid(found.pid) == found.pid
     assert stat.S_IMODE(here.log(found.port).stat().st_mode) == 0o600
     assert '"event":"listening"' in here.log(found.port).read_text()
+    assert "marker" not in here.log(found.port).read_text()
+    ps = await asyncio.create_subprocess_exec(
+        "ps", "-ww", "-o", "args=", "-p", str(found.pid), stdout=asyncio.subprocess.PIPE
+    )
+    shown = (await asyncio.wait_for(ps.communicate(), 20))[0].decode()
+    assert "--mode observe" in shown
+    assert "marker" not in shown
 
 
 async def test_one_that_runs_is_not_started_again(here: Home) -> None:
@@ -125,7 +137,8 @@ async def test_a_crash_does_not_block_the_next_start(here: Home) -> None:
 async def test_it_waits_for_one_that_is_about_to_end(here: Home, aiohttp_server: Serve) -> None:
     """One that takes no more turns is not taken for one that runs: the next begins when it has ended."""
     upstream, tasks = Upstream(), Tasks()
-    first = await here.start("--upstream", await upstream.serve(aiohttp_server))
+    environ = {"OPENLINE_DRAIN_SECONDS": "60"}
+    first = await here.start("--upstream", await upstream.serve(aiohttp_server), environ=environ)
     stream = tasks.start(get(f"{first.api}/slow"), "stream")
     await upstream.came.wait()
     os.kill(first.pid, signal.SIGTERM)
@@ -141,7 +154,7 @@ async def test_it_waits_for_one_that_is_about_to_end(here: Home, aiohttp_server:
 
 
 async def test_the_environment_is_the_daemons_too(here: Home) -> None:
-    """What this shell says of settings counts for it; a log that has grown large is put aside."""
+    """What this shell says of settings counts for it; a log that has grown large is put aside, also while it grows."""
     port = free_port()
     log = here.log(port)
     log.parent.mkdir(parents=True)
@@ -152,4 +165,12 @@ async def test_the_environment_is_the_daemons_too(here: Home) -> None:
     (found,) = here.running
     assert msgspec.json.decode((await get(f"{found.admin}/status"))[1])["mode"] == "off"
     assert log.stat().st_size < 10_000
-    assert log.with_name(f"{log.name}.1").stat().st_size == 10_000_001
+    aside = log.with_name(f"{log.name}.1")
+    assert aside.stat().st_size == 10_000_001
+    os.truncate(log, 10_000_001)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
+        for _ in range(400):
+            async with session.get(f"{found.api}/models") as response:
+                assert response.status == 502
+    await until(lambda: log.stat().st_size < 10_000_000)
+    assert 10_000_001 < aside.stat().st_size < 10_100_000

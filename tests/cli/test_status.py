@@ -13,8 +13,13 @@ import msgspec
 import pytest
 
 from proxy import __version__
+from proxy.cli.client import NoAnswer, NotRunning
+from proxy.cli.overview import Overview, _turns
+from proxy.cli.status import _repeat, fitted, looks
+from proxy.core.reasons import Route
+from proxy.telemetry.summary import Summary, Way
 from tests.cli.daemons import Home, home
-from tests.cli.process import ROOT, started
+from tests.cli.process import ROOT, ran, started
 
 # What a terminal does at these: to the corner, all away, the cursor again.
 HOME, CLEAR, SHOW = "\x1b[H", "\x1b[J", "\x1b[?25h"
@@ -57,6 +62,49 @@ async def test_it_is_watched_by_a_program(here: Home) -> None:
     assert (status, err) == (0, "")
 
 
+async def test_a_watch_of_nothing_ends_at_once(tmp_path: Path) -> None:
+    """Where none runs at the first look, on a terminal or not: exit status 3, and one line."""
+    for more in ([], ["--json"]):
+        status, out, err = await ran("status", "--watch", *more, environ={"XDG_STATE_HOME": str(tmp_path)})
+        assert (status, out) == (3, "")
+        assert err == "openline: no Openline of yours is running: `openline start` starts one\n"
+
+
+async def test_a_watch_ends_where_it_does_not_come_back(here: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is away that is seen at each look; after so long it is an error, with exit status 3."""
+    monkeypatch.setenv("XDG_STATE_HOME", here.environ["XDG_STATE_HOME"])
+    monkeypatch.setattr("proxy.cli.status._EVERY_SECONDS", 0.0)
+    await here.start()
+    seen, impatient = looks(None, 3_600.0), looks(None, 0.0)
+    assert isinstance(await asyncio.to_thread(next, seen), Overview)
+    assert isinstance(await asyncio.to_thread(next, impatient), Overview)
+    await here.ran("stop")
+    for _ in range(2):
+        assert isinstance(await asyncio.to_thread(next, seen), NotRunning)
+    with pytest.raises(NotRunning) as ended:
+        await asyncio.to_thread(next, impatient)
+    assert ended.value.exit_code == 3
+
+
+def test_what_is_missed_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe there is a line where something changes, and none each second."""
+    none, silent = NotRunning("none runs"), NoAnswer("it does not answer")
+    _repeat(iter([none, none, silent, none]), in_json=False)
+    assert capsys.readouterr().out.splitlines() == ["none runs", "it does not answer", "none runs"]
+    _repeat(iter([none, none]), in_json=True)
+    assert capsys.readouterr().out == '{"error":"none runs"}\n'
+
+
+def test_what_is_too_long_is_not_cut() -> None:
+    """A table loses its indent first, each of its lines alike; the rest goes on under its text."""
+    summary = Summary(turns=1, ways={Route.DELTA: Way(turns=1)})
+    rows = [line.text for line in _turns(summary) if line.tone == "dim" or line.text.startswith(" ")]
+    assert max(map(len, rows)) > 60
+    assert [fitted(row, 60) for row in rows] == [[row.strip()] for row in rows]
+    assert fitted("upstream   http://a/v1, mode on", 25) == ["upstream   http://a/v1,", " " * 11 + "mode on"]
+    assert fitted("short", 5) == ["short"]
+
+
 async def test_without_a_terminal_it_is_a_block_each_time(here: Home) -> None:
     """Nothing that only a terminal understands is in it."""
     await here.start()
@@ -78,7 +126,7 @@ async def test_a_terminal_is_painted_anew_each_time(here: Home) -> None:
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "proxy", "status", "--watch"),
-        env={**os.environ, **here.environ, "COLUMNS": "40", "LINES": "5"},
+        env={**os.environ, **here.environ, "COLUMNS": "60", "LINES": "5"},
         cwd=ROOT,
         stdin=theirs,
         stdout=theirs,
@@ -104,7 +152,7 @@ async def test_a_terminal_is_painted_anew_each_time(here: Home) -> None:
         lines = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", frame).splitlines()
         assert lines[1] == f"callers    {found.api}"
         assert len(lines) == 4
-        assert max(map(len, lines)) <= 40
+        assert max(map(len, lines)) <= 60
 
 
 async def read(descriptor: int) -> str:

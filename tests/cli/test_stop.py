@@ -4,10 +4,14 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from click.testing import CliRunner
 
+from proxy.cli import stop as stopping
 from proxy.instance import Instance, InstanceFile
 from proxy.tasks import Tasks
 from tests.cli.daemons import Home, Serve, Upstream, get, home, runs
@@ -39,17 +43,27 @@ async def test_an_idle_one_ends_at_once_and_leaves_nothing(here: Home) -> None:
     assert here.log(found.port).read_text().endswith('"event":"notice","text":"ended"}\n')
 
 
+async def test_of_turns_it_speaks_where_there_are_some(here: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long an idle one takes to end, nothing is said of turns."""
+    found = await here.start()
+    monkeypatch.setenv("XDG_STATE_HOME", str(here.folder))
+    monkeypatch.setattr(stopping, "_SILENT_SECONDS", -1.0)
+    told = await asyncio.to_thread(CliRunner().invoke, stopping.stop)
+    assert (told.exit_code, told.output) == (0, f"stopped (pid {found.pid})\n")
+
+
 async def test_running_turns_may_end(here: Home, aiohttp_server: Serve) -> None:
     """It says what it waits for, and the caller has his whole answer."""
     upstream, tasks = Upstream(), Tasks()
-    found = await here.start("--upstream", await upstream.serve(aiohttp_server))
+    environ = {"OPENLINE_DRAIN_SECONDS": "60"}
+    found = await here.start("--upstream", await upstream.serve(aiohttp_server), environ=environ)
     request = tasks.start(get(f"{found.api}/slow"), "caller")
     await upstream.came.wait()
     async with started("stop", environ=here.environ) as command:
         error = command._process.stderr
         assert error
         line = await asyncio.wait_for(error.readline(), 20)
-        assert line == b"openline: waiting for 1 running turn, at most 8 s; --now cuts them off\n"
+        assert line == b"openline: waiting for 1 running turn, at most 60 s; --now cuts them off\n"
         upstream.may_end.set()
         assert await request == (200, "first half, second half")
         assert await command.end() == (0, f"stopped (pid {found.pid})\n", "")
@@ -68,28 +82,61 @@ async def test_now_cuts_them_off(here: Home, aiohttp_server: Serve) -> None:
     assert isinstance(failed, Exception)
 
 
-async def test_a_process_that_has_the_number_by_now_is_left_alone(here: Home) -> None:
-    """The file that a crash left may name another program: that is not ended, and the file goes."""
+class Impostor(BaseHTTPRequestHandler):
+    """What another user has put where a crashed Openline listened: it answers as that would."""
+
+    pid = 0
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        """Say that it is the one."""
+        self.asked.append(f"{self.path} {self.headers}")
+        body = f'{{"name": "openline", "pid": {self.pid}, "version": "1", "running": 0}}'.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the library's name
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+async def test_what_a_crash_left_is_trusted_by_nobody(here: Home) -> None:
+    """Neither the process that has its number by now nor who listens at its port: that is not asked, this not ended."""
     other = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
+    Impostor.pid, Impostor.asked = other.pid, []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Impostor)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    base = f"http://127.0.0.1:{server.server_port}"
     try:
-        crashed = Instance(
-            pid=other.pid,
-            version="0.1.0",
-            api="http://127.0.0.1:1/v1",
-            admin="http://127.0.0.1:1",
-            control="",
-            started_at=time.time(),
-        )
-        InstanceFile(crashed, here.folder / "openline" / "running").write()
-        status, out, err = await here.ran("stop")
-        assert (status, out) == (3, "")
-        assert err.startswith(
-            f"openline: no Openline of yours is running: pid {other.pid}, which the file of one names"
-        )
-        assert other.returncode is None
+        for command in ("stop", "status", "restart"):
+            file = InstanceFile(
+                Instance(
+                    pid=other.pid,
+                    version="1",
+                    api=f"{base}/v1",
+                    admin=base,
+                    control="marker",
+                    started_at=time.time(),
+                ),
+                here.folder / "openline" / "running",
+            )
+            file.write()
+            assert file.lock
+            file.lock.leave()
+            status, out, err = await here.ran(command)
+            assert (status, out) == (3, "")
+            assert err == "openline: no Openline of yours is running: `openline start` starts one\n"
         assert runs(other.pid)
+        assert Impostor.asked == []
         assert here.running == []
     finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
         other.kill()
         await other.communicate()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.background.daemon import Lock
 from proxy.cli.background.succession import Elder, Heir, NoHeir
+from proxy.lock import Lock
 from proxy.server.activation import Handed
 
 # An heir: it has read its options, and does what the test says.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from proxy.cli.explain import _overview, _rows
+from proxy.cli.explain import _asking, _overview, _rows
 from proxy.cli.turns import Turn
 from proxy.core.reasons import MEANINGS
 
@@ -25,6 +25,28 @@ def test_an_older_one_knows_less() -> None:
     assert list(lines(turn(reason="connection_lost")))[:2] == ["…01234567  full  connection_lost", f"    {meaning}"]
 
 
+def test_a_bad_end_is_told_whatever_the_route() -> None:
+    """A delta that was cut has no reason, and is there: with what happened, and what that means for its caller."""
+    one = turn(route="delta", end="cut", status=200, faults=["the line was lost: the chunked body is cut"])
+    assert [one.went_wrong, turn(route="delta", end="completed").went_wrong] == [True, False]
+    assert _asking([one, turn(route="delta", end="completed")]) == [0]
+    told = list(lines(one))
+    assert told[:3] == [
+        "…01234567  delta  cut",
+        "    What happened: the line was lost: the chunked body is cut.",
+        "    The caller saw its answer break off: it has to send the turn again.",
+    ]
+    assert told[-1].startswith("every turn went as a delta: 1 of 1 that it remembers; 1 broke off; ")
+    assert not turn(route="passthrough", reason="other_path", end="error").went_wrong
+
+
+def test_a_mere_opening_asks_for_nothing() -> None:
+    """It is counted, in mode `observe` too, and listed only where it went wrong."""
+    openings = [turn(reason="first"), turn(route="http", reason="observed", would={"route": "full", "reason": "first"})]
+    assert _asking([*openings, turn(reason="first", end="error")]) == [2]
+    assert list(_overview(openings, [])) == ["deltas: 0 of 2 turns that it remembers; 2 began a conversation (first)"]
+
+
 def test_a_newer_one_knows_more() -> None:
     """A reason and fields that are not known here are no error; an explanation is said as it comes, on one line."""
     one = turn(reason="eclipse", moon=1, why={"kind": "moon", "text": "Because\nof it.", "phase": 0.5})
@@ -42,10 +64,16 @@ def test_what_the_explanation_names_has_rows() -> None:
 
 
 def test_a_meaning_is_not_said_twice() -> None:
-    """An explanation that says no more than the reason is left out."""
-    meaning = MEANINGS[next(iter(MEANINGS))]
-    reason = next(iter(MEANINGS)).value
-    assert sum(meaning in line for line in lines(turn(reason=reason, route="http", why={"text": meaning}))) == 1
+    """What was found in this case stands alone: it says more than the reason, or begins with its meaning."""
+    reason, meaning = next(iter(MEANINGS.items()))
+    begin = meaning.removesuffix(".")
+    for text in (meaning, f"{begin} (in this case)."):
+        one = turn(reason=reason.value, route="http", why={"text": text})
+        assert sum(begin in line for line in lines(one)) == 1
+        assert sum(begin in told for _, told in _rows(one)) == 1
+    specific = list(lines(turn(reason=reason.value, why={"text": "This.", "compared_with": "ol_0123456789"})))
+    assert specific[1] == "    This (compared with …23456789)."
+    assert not any(begin in line for line in specific)
 
 
 def test_what_was_observed_says_how_it_would_have_gone() -> None:

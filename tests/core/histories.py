@@ -29,7 +29,7 @@ def mark(items: Sequence[Spelled], rules: Rules = FAITHFUL, stored: Mapping[str,
         meant = prints.item(raw(stored[name]), rules) if stored and name in stored else None
         return meant if isinstance(meant, bytes) else None
 
-    return prints.chain(b"scope", [raw(item) for item in items], rules, named)[-1]
+    return prints.chain(b"scope", prints.items([raw(item) for item in items], rules, named))[-1]
 
 
 def prompt(items: Sequence[Spelled], rules: Rules = FAITHFUL, stored: Mapping[str, Spelled] | None = None) -> str:

@@ -20,6 +20,7 @@ from proxy.core.events import (
     restored,
     sniff,
     sse,
+    told,
     unnamed,
 )
 from proxy.core.spans import object_fields
@@ -431,3 +432,21 @@ def test_what_is_no_json_is_not_cleaned() -> None:
     for frame in (b"", b"[]", b'{"type":"a","stream_id":"n"', b"[" * 100_000):
         with pytest.raises(NotAnEvent):
             unnamed(Event("a", Kind.PASS, frame), "n")
+
+
+@pytest.mark.parametrize(
+    ("frame", "name"),
+    [
+        (b'{"type":"error"}', "error"),
+        (b'{"type":"response.created","response":{}}', "response.created"),
+        (b'{"type": "error"}', ""),
+        (b'{"a":1,"type":"error"}', ""),
+        (b'{"type":"\\u0065rror"}', ""),
+        (b'{"type":"' + b"x" * 200 + b'"}', ""),
+        (b'{"type":"\xc3\xa9"}', ""),
+        (b"nothing", ""),
+    ],
+)
+def test_a_type_that_comes_first_is_told_without_parsing(frame: bytes, name: str) -> None:
+    """Where it is written as the API writes it; elsewhere it must be looked for."""
+    assert told(frame) == name

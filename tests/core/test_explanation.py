@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.explanation import Explanation, explain, happened
+from proxy.core.explanation import Explanation, happened
 from proxy.core.heads import Grave
 from proxy.core.meaning import Rules
 from proxy.core.outline import ANOTHER
@@ -344,12 +344,11 @@ def test_a_changed_answer_is_told_whatever_became_of_an_earlier_one(reason: Whol
     assert tracer.why([*history, *SAID, NEXT], grave=grave).text == MEANINGS[reason]
 
 
-@pytest.mark.parametrize("reason", [Whole.TRUNCATION, Whole.HOST_UNVERIFIED, Whole.CONTEXT_SUSPECT])
-def test_some_reasons_need_no_comparison(reason: Whole) -> None:
-    """They hold whatever the history is."""
-    asked = traced(*SAID).asked([USER, MESSAGE, NEXT])
-    assert explain(reason, Grave(Whole.NO_MATCH), asked, None) == happened(reason)
-    assert traced(*SAID).why([USER, MESSAGE, NEXT], reason=reason) == happened(reason)
+def test_an_item_of_another_conversation_is_no_sign_of_this_one() -> None:
+    """What comes again elsewhere tells that it is one history, wherever it stands; in an answer, too."""
+    tracer = traced(CALL, sent=[changed(USER, "role"), NEXT])
+    assert tracer.why([USER, CALL, OUTPUT]).item == 0
+    assert tracer.why([USER, CUSTOM, OUTPUT]).item is None
 
 
 # --- nothing private

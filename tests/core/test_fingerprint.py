@@ -93,7 +93,7 @@ def test_what_differs_has_two_fingerprints(one: str | bytes, other: str | bytes,
 
 
 def _mark(prints: Fingerprints, item: bytes, rules: Rules) -> bytes:
-    return prints.chain(b"scope", [item], rules, unnamed)[-1]
+    return prints.chain(b"scope", prints.items([item], rules, unnamed))[-1]
 
 
 @given(st.lists(values, min_size=2, max_size=2), randoms)
@@ -132,10 +132,10 @@ def test_a_chain_says_what_every_prefix_means(history: list[Object], data: st.Da
     """`d[i]` of a history is the last of its first i items' own chain, and is continued by the rest of the items."""
     prints = Fingerprints(KEY)
     raws = [raw(item) for item in history]
-    chain = prints.chain(b"scope", raws, FAITHFUL, unnamed)
+    chain = prints.chain(b"scope", prints.items(raws, FAITHFUL, unnamed))
     assert len(chain) == len(history) + 1
     cut = data.draw(st.integers(0, len(history)))
-    assert prints.chain(b"scope", raws[:cut], FAITHFUL, unnamed) == chain[: cut + 1]
+    assert prints.chain(b"scope", prints.items(raws[:cut], FAITHFUL, unnamed)) == chain[: cut + 1]
     rest = [item for item in (prints.item(each, FAITHFUL) for each in raws[cut:]) if isinstance(item, bytes)]
     assert prints.extend(chain[cut], rest) == chain[cut + 1 :]
     assert len(set(chain)) == len(chain)
@@ -144,7 +144,9 @@ def test_a_chain_says_what_every_prefix_means(history: list[Object], data: st.Da
 def test_the_scope_is_part_of_every_fingerprint() -> None:
     """Under another scope the same history has not one fingerprint in common."""
     prints = Fingerprints(KEY)
-    one, other = (prints.chain(scope, [raw(USER), raw(CALL)], FAITHFUL, unnamed) for scope in (b"a", b"b"))
+    one, other = (
+        prints.chain(scope, prints.items([raw(USER), raw(CALL)], FAITHFUL, unnamed)) for scope in (b"a", b"b")
+    )
     assert not set(one) & set(other)
 
 
@@ -153,8 +155,8 @@ def test_what_the_model_said_extends_a_chain_as_if_the_caller_had_sent_it() -> N
     prints = Fingerprints(KEY)
     meant = meaning(raw(CALL), FAITHFUL)
     assert not isinstance(meant, Reference)
-    asked = prints.chain(b"scope", [raw(USER)], FAITHFUL, unnamed)
-    answered = prints.chain(b"scope", [raw(USER), raw(but(CALL, id=None))], FAITHFUL, unnamed)
+    asked = prints.chain(b"scope", prints.items([raw(USER)], FAITHFUL, unnamed))
+    answered = prints.chain(b"scope", prints.items([raw(USER), raw(but(CALL, id=None))], FAITHFUL, unnamed))
     assert prints.extend(asked[-1], [prints.meant(meant)]) == answered[-1:]
     assert prints.extend(asked[-1], []) == []
 
@@ -173,7 +175,9 @@ def test_memory_is_bounded_and_changes_nothing() -> None:
     """With room for two items, a long history has the fingerprints that it has with room for all."""
     history = [raw(but(OUTPUT, output=str(number))) for number in range(20)] * 2
     small, large = Fingerprints(KEY, remembered=2), Fingerprints(KEY)
-    assert small.chain(b"", history, FAITHFUL, unnamed) == large.chain(b"", history, FAITHFUL, unnamed)
+    assert small.chain(b"", small.items(history, FAITHFUL, unnamed)) == large.chain(
+        b"", large.items(history, FAITHFUL, unnamed)
+    )
 
 
 def test_a_reference_is_asked_for_each_time() -> None:
@@ -181,13 +185,15 @@ def test_a_reference_is_asked_for_each_time() -> None:
     prints = Fingerprints(KEY)
     known: dict[str, bytes] = {}
     reference = [b'{"id":"msg_1"}']
-    before = prints.chain(b"", reference, FAITHFUL, known.get)
+    before = prints.chain(b"", prints.items(reference, FAITHFUL, known.get))
     meant = prints.item(raw(USER), FAITHFUL)
     assert isinstance(meant, bytes)
     known["msg_1"] = meant
-    assert before != prints.chain(b"", reference, FAITHFUL, known.get)
-    assert prints.chain(b"", [raw(USER)], FAITHFUL, unnamed) == prints.chain(b"", reference, FAITHFUL, known.get)
-    assert prints.chain(b"", [b'{"id":"\\ud800"}'], FAITHFUL, unnamed) != before
+    assert before != prints.chain(b"", prints.items(reference, FAITHFUL, known.get))
+    assert prints.chain(b"", prints.items([raw(USER)], FAITHFUL, unnamed)) == prints.chain(
+        b"", prints.items(reference, FAITHFUL, known.get)
+    )
+    assert prints.chain(b"", prints.items([b'{"id":"\\ud800"}'], FAITHFUL, unnamed)) != before
 
 
 def test_an_item_in_doubt_equals_its_own_bytes() -> None:
@@ -231,6 +237,22 @@ def test_outlines_are_bounded() -> None:
     outlines = [prints.outline(item) for item in meant]
     assert [outline is None for outline in outlines] == [True, False, False]
     assert len({id(outline.paths) for outline in outlines if outline}) == 1
+
+
+def test_outlines_of_odd_shapes_are_fewer() -> None:
+    """They are bounded by their paths, too, and so is what is kept of those that several items may have."""
+    prints = Fingerprints(KEY, outlined=64)
+    keys = ["annotations", "detail", "file_id", "image_url", "text"]
+    for number in range(400):
+        parts: list[Value] = [
+            {"type": "input_image", **dict.fromkeys(keys[: (number >> at) % 5 + 1], "v")} for at in range(16)
+        ]
+        prints.items([raw({"role": "user", "content": [*parts, str(number)]})], FAITHFUL, unnamed)
+    assert 200 < sum(len(outline.paths) for outline in prints._outlines.values()) <= 64 * 8
+    assert 200 < sum(map(len, prints._paths)) <= 8_192
+    for number in range(128):
+        prints.items([raw(but(OUTPUT, output=str(number)))], FAITHFUL, unnamed)
+    assert len(prints._outlines) == 64
 
 
 def test_outlines_are_keyed() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.forms import CLIENT_SIDE, answered, forms, item_id, kind, said
+from proxy.core.forms import CLIENT_SIDE, answered, forms, item_id, kind, labelled, said
 from proxy.core.meaning import Rules
 from tests.core.outputs import (
     CALL,
@@ -57,6 +57,23 @@ def known(said: Sequence[object], final: Sequence[object] = (), rules: Rules = F
 def test_the_labels_of_any_item_are_texts(raw: bytes, labels: tuple[str, str]) -> None:
     """Type and id of an item, empty where it has no usable one; nothing that an upstream says breaks the turn."""
     assert (kind(raw), item_id(raw)) == labels
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b'{"role":"user","content":1}', "message"),
+        (b'{"type":null,"role":"user"}', "message"),
+        (b'{"type":"reasoning","role":"user"}', "reasoning"),
+        (b'{"type":7,"role":"user"}', ""),
+        (b'{"role":7}', ""),
+        (b'{"id":"msg_1"}', ""),
+        (b"{", ""),
+    ],
+)
+def test_a_type_shows_by_its_label_or_a_role(raw: bytes, told: str) -> None:
+    """What has neither is not told without reading it."""
+    assert labelled(raw) == told
 
 
 @pytest.mark.parametrize(

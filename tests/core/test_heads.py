@@ -446,7 +446,9 @@ def chain(fingerprints: Fingerprints, store: Store, items: Sequence[str], *, key
     """The chain of a real request with these items."""
     request = parse(f'{{"model":"m","input":[{",".join(items)}]}}'.encode(), most_items=100)
     opening = fingerprints.digest(scope(request, Rules(), key))
-    return fingerprints.chain(opening, request.raw_items(), Rules(), lambda name: store.heads.item(key, name))
+    return fingerprints.chain(
+        opening, fingerprints.items(request.raw_items(), Rules(), lambda name: store.heads.item(key, name))
+    )
 
 
 USER = '{"role":"user","content":"hi"}'

@@ -91,6 +91,7 @@ def test_only_documented_types_are_shown(kind: str, told: str) -> None:
     ("item", "kind"),
     [
         ('{"type":"message","a":1,"a":2}', "message"),
+        ('{"role":"user","a":1,"a":2}', "message"),
         ('{"id":"msg_1"}', "item_reference"),
         ("7", OTHER),
         ("{", OTHER),

@@ -1,5 +1,6 @@
 """An SSE stream: cut as its readers cut it, in whatever pieces it comes."""
 
+import re
 from itertools import pairwise
 
 import msgspec
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
 from proxy.core.events import sniff, sse
-from proxy.core.sse import Cutter
+from proxy.core.sse import Cutter, lines
 
 # What makes and ends lines and fields, in any order.
 streams = st.lists(
@@ -36,6 +37,12 @@ def read(text: bytes) -> list[bytes]:
 def test_pieces_do_not_matter(text: bytes, places: list[int]) -> None:
     """Wherever a stream is cut, also within the end of a line, the events are the same."""
     assert cut(text, places) == cut(text, [])
+
+
+@given(streams)
+def test_lines_are_counted_as_they_are_cut(text: bytes) -> None:
+    """Whatever ends them."""
+    assert lines(text) == len(re.split(rb"\r\n|\n|\r", text)) - 1
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.fingerprint import SIZE
-from proxy.core.trace import Trace, digests, nearest, shared
+from proxy.core.meaning import Rules
+from proxy.core.trace import READ, Asked, Trace, digests, nearest, shared
 from tests.core.histories import Spelled
 from tests.core.items import CALL, OUTPUT, but
 from tests.core.traced import Tracer
@@ -34,6 +35,27 @@ def test_histories_share_what_both_begin_with(one: str, other: str) -> None:
     least = min(len(one), len(other))
     count = next((at for at in range(least) if one[at] != other[at]), least)
     assert shared(history(one), history(other)) == count
+
+
+def traced(items: str, *said: str) -> Trace:
+    """A trace of these letters."""
+    return Trace(b"point", b"key", "ol_1", False, b"", {}, history(items), tuple(map(history, said)))  # noqa: FBT003
+
+
+@given(LETTERS, LETTERS, st.lists(LETTERS, max_size=3))
+def test_a_history_is_like_a_turns_as_far_as_any_form_of_it_goes(items: str, sent: str, said: list[str]) -> None:
+    """What was sent, and behind it what was said, in the form that fits best."""
+    trace = traced(sent, *said)
+    assert trace.alike(history(items)) == max(shared(history(items), each) for each in trace.histories)
+
+
+@pytest.mark.parametrize(
+    ("items", "follows"),
+    [("abcd", True), ("abef", True), ("abcx", True), ("abx", False), ("ab", False), ("xbcd", False)],
+)
+def test_a_turn_follows_one_whose_answer_it_holds(items: str, follows: bool) -> None:  # noqa: FBT001 - as the table says
+    """In one of its forms; what begins alike and goes on otherwise is a sibling."""
+    assert traced(items).follows(traced("ab", "c", "ef")) is follows
 
 
 def test_a_history_falls_into_its_items() -> None:
@@ -105,6 +127,58 @@ def test_of_equals_the_latest_is_nearest() -> None:
     tracer = Tracer()
     turns = [tracer.turn([text("a")], [text("b", "assistant")]) for _ in range(3)]
     assert near(tracer, text("a"), text("x", "assistant"), text("y")) is turns[-1]
+
+
+def test_of_those_that_share_their_items_in_another_order_the_latest_is_nearest() -> None:
+    """All that was sent is there, and no place tells which of them it is."""
+    traces = [traced("ab"), traced("ab")]
+    asked = Asked([b"{}"] * 2, digests(history("ba")), {}, Tracer().prints, Rules())
+    assert nearest(asked, traces) is traces[1]
+
+
+@pytest.mark.parametrize(("back", "found"), [(8, True), (9, False)])
+def test_few_that_are_as_near_are_looked_at_closely(back: int, found: bool) -> None:  # noqa: FBT001 - as the table says
+    """Of many that were asked the same, the latest ones: it is done while all callers wait."""
+    tracer = Tracer()
+    names = [f"n{number}" for number in range(20)]
+    turns = [tracer.turn([text("a")], [but(CALL, call_id=name, name=name)]) for name in names]
+    mine = but(CALL, call_id=names[-back], name=names[-back], arguments="{}")
+    assert near(tracer, text("a"), mine, OUTPUT) is turns[-back if found else -1]
+
+
+def test_items_are_read_anew_within_bounds() -> None:
+    """Once, and so many bytes in all: of what is beyond that the type is known."""
+    half = READ // 2
+    tracer = Tracer()
+    asked = tracer.asked([text("x" * READ), *(text(f"{number}" + "x" * half) for number in range(2)), CALL])
+    tracer.prints._outlines.clear()
+    outlines = [asked.outline(at) for at in range(4)]
+    assert [outline.kind for outline in outlines] == ["message", "message", "message", "function_call"]
+    assert [bool(outline.paths) for outline in outlines] == [False, True, False, True]
+    assert [asked.outline(at) for at in range(4)] == outlines
+    assert asked.outline(1) is outlines[1]
+
+
+def test_what_is_remembered_is_not_read_anew() -> None:
+    """However large it is."""
+    asked = Tracer().asked([text("x" * READ)])
+    assert asked.outline(0).paths
+
+
+@given(st.lists(st.tuples(LETTERS, st.lists(LETTERS, max_size=2)), min_size=1, max_size=4), LETTERS)
+def test_nothing_has_more_in_common_than_the_nearest(turns: list[tuple[str, list[str]]], items: str) -> None:
+    """Begun alike, or its last items found anywhere; nearest is none only where no item is shared."""
+    traces = [traced(sent, *said) for sent, said in turns]
+    asked = Asked([b"{}"] * len(items), digests(history(items)), {}, Tracer().prints, Rules())
+
+    def common(trace: Trace) -> int:
+        known = max((sum(item in items for item in form) for form in said_by[id(trace)]), default=0)
+        return max(trace.alike(history(items)), sum(letter in items for letter in sent_by[id(trace)]) + known)
+
+    sent_by = {id(trace): sent for trace, (sent, _) in zip(traces, turns, strict=True)}
+    said_by = {id(trace): said for trace, (_, said) in zip(traces, turns, strict=True)}
+    found = nearest(asked, traces)
+    assert max(map(common, traces)) == (common(found) if found else 0)
 
 
 @pytest.mark.parametrize("back", [0, 10, 70])

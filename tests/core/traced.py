@@ -4,11 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from proxy.core.explanation import Explanation, explain
+from proxy.core.explanation import Explanation, buried, unknown
 from proxy.core.fingerprint import Fingerprints, pack
 from proxy.core.heads import Grave
 from proxy.core.meaning import Rules, meaning
-from proxy.core.outline import Outline
 from proxy.core.reasons import Whole
 from proxy.core.request import parse
 from proxy.core.scope import named
@@ -42,19 +41,14 @@ class Tracer:
         raws = [raw(item) for item in sent]
         body = json.dumps({"model": "m", **settings, "input": []}).encode()
         meant = self.prints.items(raws, self.rules, lambda _: None)
-
-        def outline(at: int) -> Outline:
-            return self.prints.outline(meant[at]) or self.prints.outlined(raws[at], self.rules)
-
         counted = {name: self.prints.digest(pack(value)) for name, value in named(parse(body, most_items=1)).items()}
-        return Asked(raws, b"".join(meant), counted, outline, self.prints.outline)
+        return Asked(raws, meant, counted, self.prints, self.rules)
 
-    def why(
-        self, sent: Sequence[Spelled], settings: Object = NONE, *, reason: Whole | None = None, grave: Grave = UNKNOWN
-    ) -> Explanation:
-        """Why a new request goes in full, for the grave's reason if for no other."""
+    def why(self, sent: Sequence[Spelled], settings: Object = NONE, *, grave: Grave = UNKNOWN) -> Explanation:
+        """Why a new request goes in full, for the grave's reason."""
         asked = self.asked(sent, settings)
-        return explain(reason or grave.reason, grave, asked, nearest(asked, self.traces))
+        near = nearest(asked, self.traces)
+        return unknown(asked, near) if grave.reason is Whole.NO_MATCH else buried(grave, asked, near)
 
     def _said(self, item: Spelled) -> bytes:
         meant = meaning(raw(item), self.rules)

@@ -18,6 +18,7 @@ SIMPLE = {"listen": "127.0.0.1:0", "upstream.url": "http://127.0.0.1:9/v1"}
 def usual_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's own settings must not reach a test."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
 def loaded(**settings: str) -> Loaded:
@@ -65,7 +66,7 @@ async def test_settings_that_cannot_be_used() -> None:
     """What does not depend on them is looked at all the same: the package, and whether there is a credential."""
     findings = await examined(ConfigError("listen: no"), {"OPENAI_API_KEY": "sk 1"})
     assert of(findings, "failed") == ["config", "credential"]
-    assert "package" not in of(findings, "skipped")
+    assert {"package", "state"}.isdisjoint(of(findings, "skipped"))
     assert {finding.text for finding in findings if finding.state == "skipped"} == {
         "the settings are not known, see config"
     }
@@ -98,3 +99,5 @@ def test_the_settings(tmp_path: Path) -> None:
         "1 setting beside the defaults: listen"
     )
     assert config(ConfigError("listen: no")).text == "listen: no"
+    several = config(ConfigError("listen: no", ["mode: no", "match: no"]))
+    assert several.text == "listen: no; mode: no; match: no"

@@ -30,11 +30,11 @@ def test_a_terminal_gets_lines_that_fit() -> None:
 def test_the_last_line_says_what_failed() -> None:
     """And what was left out, so that nobody takes it for fine."""
     assert conclusion(ALL_FINE) == "openline: nothing failed"
-    assert conclusion(SOME_BAD) == "openline: 2 failed: port, tls; 1 not looked at: ids"
+    assert conclusion(SOME_BAD) == "openline: 2 failed: port, tls; 1 not looked at"
 
 
 def test_json_has_all_of_it() -> None:
-    """A list of objects in the order of the lines."""
+    """A list of objects in the order of the lines, itself on one line."""
     assert json.loads(as_json(SOME_BAD))[0] == {
         "name": "port",
         "state": "failed",
@@ -42,3 +42,4 @@ def test_json_has_all_of_it() -> None:
         "advice": "choose another",
     }
     assert [one["state"] for one in json.loads(as_json(ALL_FINE))] == ["ok", "note"]
+    assert "\n" not in as_json(ALL_FINE)

@@ -2,7 +2,9 @@
 
 import gzip
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import brotli
 from hypothesis import given
@@ -42,9 +44,9 @@ bodies = streams | torn(streams) | objects | st.binary(max_size=200) | st.just(S
 CODINGS = {"": bytes, "identity": bytes, "gzip": gzip.compress, "br": brotli.compress, "zstd": bytes, "rot13": bytes}
 
 
-def observer() -> Observer:
+def observer(lanes: Literal["on", "off", "auto"] = "auto") -> Observer:
     """For a host that verifies ids."""
-    settings = Settings(upstream=Upstream(verifies_ids="yes"))
+    settings = Settings(upstream=Upstream(verifies_ids="yes", lanes=lanes))
     host = Host(capabilities(settings.upstream), recheck_seconds=1.0, clock=lambda: 0.0)
     keyed = Keyed(passing=Fingerprints(b"k" * 32), stored=Fingerprints(b"s" * 32))
     return Observer(settings, Rules(), keyed, host, lambda: 0.0)
@@ -98,5 +100,65 @@ def test_no_answer_disturbs_its_observer(
     observation.end()
     said = [message("m", f"msg_m_{number}") for number in range(2)]
     _, outcome = begun(observing, other, *said, USER)
+    assert outcome.would
+    assert outcome.would.route is Route.DELTA
+
+
+@dataclass(frozen=True)
+class Met:
+    """What one turn of a conversation meets: a status, the body of what is answered, and whether its caller stays."""
+
+    status: int
+    body: bytes
+    kind: str
+    stays: bool
+
+
+TERMINAL = RIGHT[-1]
+FAULTS = (
+    ["not observed: its content type is neither that of events nor JSON"],
+    ["not observed: its JSON is no response that has ended"],
+)
+short = TERMINAL.replace(b"response.completed", b"response.incomplete").replace(b'"completed"', b'"incomplete"')
+error = write({"type": "error", "status": 500, "error": {"code": "server_error", "message": "no"}})
+turns = st.builds(
+    Met,
+    st.sampled_from([200, 200, 200, 400, 429, 500]),
+    st.sampled_from([[], RIGHT, [TERMINAL], [short], [error], RIGHT[:1], [RIGHT[0], error], RIGHT[:-1]]).map(
+        lambda given: b"".join(b"data: " + frame + b"\n\n" for frame in given)
+    ),
+    st.sampled_from(["text/event-stream", "text/event-stream", "application/json", "text/plain"]),
+    st.booleans(),
+)
+
+
+@thrown(EXAMPLES)
+@given(met=st.lists(turns, max_size=6), lanes=st.sampled_from(["on", "off"]), overlap=st.integers(0, 2))
+def test_no_turns_behind_each_other_disturb_their_observer(
+    *, met: list[Met], lanes: Literal["on", "off"], overlap: int
+) -> None:
+    """Refused, ended at once, broken off or left alone, in any order and side by side: all are free in the end."""
+    observing = observer(lanes)
+    running: list[Observation] = []
+    for one in met:
+        observation, outcome = begun(observing, USER)
+        observation.answered(one.status, CIMultiDictProxy(CIMultiDict({"Content-Type": one.kind})))
+        observation.see(one.body)
+        if one.stays:
+            observation.whole()
+        running.append(observation)
+        while len(running) > overlap:
+            running.pop(0).end()
+        assert outcome.would
+        assert outcome.faults in ([], *FAULTS)
+    for observation in running:
+        observation.end()
+    lanes_left = [lane for connection in observing._pool._connections.values() for lane in connection.lanes]
+    assert all(lane.idle for lane in lanes_left)
+    observation, outcome = begun(observing, USER)
+    passes(observation, STREAM, {"Content-Type": "text/event-stream"})
+    observation.end()
+    assert outcome.faults == []
+    _, outcome = begun(observing, USER, *[message("m", f"msg_m_{number}") for number in range(2)], USER)
     assert outcome.would
     assert outcome.would.route is Route.DELTA

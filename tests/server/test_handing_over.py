@@ -185,7 +185,7 @@ async def test_a_restart_is_asked_for_by_the_owner() -> None:
 
         assert (await restart("wrong"))[0] == 403
         status, said = await restart(rig.app.control)
-        assert (status, "only what `openline start` started" in str(said)) == (400, True)
+        assert (status, "it runs in the foreground, or as a service" in str(said)) == (500, True)
         rig.app.successor = succeed
         assert await restart(rig.app.control) == (200, {"pid": 77})
         rig.app.successor = fail

@@ -16,7 +16,7 @@ from proxy.core.events import sniff, sse
 from proxy.core.reasons import Plain, Route, Whole
 from proxy.turns.outcome import End, Outcome, Would
 from tests.server.wire import KEY, Line, connected, request, rigged, scripted
-from tests.upstream.peer import completed, said
+from tests.upstream.peer import completed, failure, said
 
 HELLO = msgspec.json.encode({"model": "m", "store": False, "input": [{"role": "user", "content": "hi"}]})
 STREAM = b"".join(sse(sniff(frame)) for frame in said())
@@ -124,6 +124,8 @@ NOT_PLAIN: dict[str, bytes] = {
     "state of its own": asking(HELLO.replace(b'"store":false', b'"previous_response_id":"resp_1"')),
     "no JSON": asking(b"{"),
     "nothing": asking(b""),
+    "no body": request("POST", "/v1/responses", [KEY, ("Connection", "close")]),
+    "nothing, in chunks": asking(chunked(b""), ("Transfer-Encoding", "chunked")),
     "no JSON, in chunks": asking(chunked(b"[1,2"), ("Transfer-Encoding", "chunked")),
     "broken coding": asking(b"x", ("Content-Encoding", "gzip")),
 }
@@ -144,6 +146,16 @@ async def test_what_is_no_plain_create_passes_as_in_mode_on(name: str) -> None:
     """There is nothing to observe of it: the record says why it passed."""
     outcome = await both(NOT_PLAIN[name], answer(JSON, b"{}"))
     assert (outcome.route, outcome.would) == (Route.PASSTHROUGH, None)
+
+
+@pytest.mark.parametrize("name", ["no body", "nothing, in chunks", "no JSON, in chunks"])
+async def test_what_passes_in_mode_on_has_a_length(name: str) -> None:
+    """It was read whole: some hosts take no chunks."""
+    exchange = await passed("on", NOT_PLAIN[name], answer(JSON, b"{}"))
+    body = b"[1,2" if name.startswith("no JSON") else b""
+    assert b"\r\nContent-Length: %d\r\n" % len(body) in exchange.up
+    assert b"transfer-encoding" not in exchange.up.lower()
+    assert exchange.up.endswith(b"\r\n\r\n" + body)
 
 
 ANSWERS: dict[str, bytes] = {
@@ -204,7 +216,7 @@ async def test_a_cut_answer_is_cut(name: str) -> None:
 
 async def test_a_huge_answer_passes_to_its_end() -> None:
     """Long after the observer has given it up."""
-    line, count = b": " + b"x" * 999_997 + b"\n", 70
+    line, count = b": " + b"x" * 999_997 + b"\n", 20
 
     async def script(upstream: Line) -> None:
         await whole_request(upstream)
@@ -220,8 +232,43 @@ async def test_a_huge_answer_passes_to_its_end() -> None:
                 async with asyncio.timeout(10):
                     assert await caller.reader.readexactly(len(line)) == line
         outcome = await rig.outcome()
-        assert outcome.faults == ["not observed: it is larger than 64 MiB"]
+        assert outcome.faults == ["not observed: it is larger than 16 MiB"]
         assert outcome.end is End.PASSED
+
+
+REFUSALS = [b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 500 Odd\r\nContent-Length: 0\r\n\r\n"]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        answer(JSON, BODY.replace(b"completed", b"incomplete").replace(b'"output":[', b'"x":[')),
+        answer(SSE, sse(sniff(completed()))),
+        answer(SSE, sse(sniff(failure("server_error")))),
+        answer(b"Content-Type: text/plain\r\n", b"hello"),
+        answer(SSE, b""),
+    ],
+    ids=["JSON without items", "end at once", "error", "neither", "nothing"],
+)
+@pytest.mark.parametrize("refusals", [1, 2])
+async def test_an_answer_behind_a_refusal_passes(last: bytes, refusals: int) -> None:
+    """Whatever it begins with: over HTTP nothing more belongs to what was refused."""
+    answers = iter([*REFUSALS[:refusals], last])
+
+    async def script(line: Line) -> None:
+        await whole_request(line)
+        await line.send(next(answers))
+
+    async with scripted(script) as upstream, rigged(upstream=upstream, mode="observe") as rig:
+        downs: list[bytes] = []
+        for _ in range(refusals + 1):
+            async with connected(rig.url) as line:
+                await line.send(asking(HELLO))
+                async with asyncio.timeout(10):
+                    downs.append(await line.reader.read())
+            outcome = await rig.outcome()
+            assert outcome.end is End.PASSED
+        assert downs[-1].partition(b"\r\n\r\n")[2] == last.partition(b"\r\n\r\n")[2]
 
 
 async def test_each_piece_passes_at_once() -> None:

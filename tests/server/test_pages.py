@@ -3,10 +3,12 @@
 import msgspec
 import pytest
 
+from proxy.core.reasons import Route
 from proxy.errors import StartFault
 from proxy.server.reload import Reload
 from proxy.settings_sources import ConfigError, Origin, leaves
 from proxy.token import Token
+from proxy.turns.outcome import Outcome
 from tests.server.wire import Response, Rig, ask, request, rigged
 from tests.server.wire import connected as line_to
 
@@ -85,6 +87,17 @@ async def test_what_the_turns_come_to() -> None:
         everything, run = [(await admin(rig, "GET", f"/summary{query}")).json() for query in ("", "?run=r1")]
         assert (everything["turns"], everything["passed"]) == (1, {"/v1/models": 1})
         assert (run["turns"], run["passed"]) == (0, {"/v1/models": 1})
+        assert (await admin(rig, "GET", "/summary?run=r2")).json()["calls"] == 0
+
+
+async def test_a_run_that_may_be_forgotten_is_not_told_as_one_without_calls() -> None:
+    """Once so many others came that some are not remembered, one that is not known is a 404."""
+    async with rigged() as rig:
+        for n in range(513):
+            rig.app.tallies.add(Outcome("ol_1", Route.DELTA, run=f"r{n}"))
+        answers = {name: await admin(rig, "GET", f"/summary?run={name}") for name in ("r0", "r1", "no-such")}
+        assert {name: answer.status for name, answer in answers.items()} == {"r0": 404, "r1": 200, "no-such": 404}
+        assert answers["r0"].error()["code"] == "openline_run"
 
 
 async def test_the_settings_that_it_goes_by() -> None:

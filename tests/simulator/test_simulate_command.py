@@ -82,6 +82,14 @@ def test_flags_become_options() -> None:
     assert made.completed_output == "empty"
 
 
+def test_the_link_can_be_given_as_the_demo_takes_it() -> None:
+    """In milliseconds and Mbit/s; not together with the same in other units."""
+    assert behaviour("--latency-ms", "50", "--uplink-mbit", "8").link == Link(0.05, 1_000_000)
+    for pair in (("--latency", "1", "--latency-ms", "1"), ("--uplink", "1", "--uplink-mbit", "1")):
+        with pytest.raises(click.UsageError, match=f"give {pair[0]} or {pair[2]}, not both"):
+            behaviour(*pair)
+
+
 def test_recorded_answers_are_read(tmp_path: Path) -> None:
     """`--recorded` answers with each line's output."""
     path = tmp_path / "recorded.jsonl"

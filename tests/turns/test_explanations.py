@@ -128,7 +128,7 @@ async def test_a_fork_is_told_with_its_sibling(peer: Peer) -> None:
 
 
 async def test_a_deltas_trace_takes_its_parents_place(peer: Peer) -> None:
-    """So does that of a turn that went in full, for whatever reason: a conversation has one."""
+    """So does that of a turn that went in full, for whatever reason, if it goes on from the answer."""
     async with Wiring(on(peer.base, pool=ONE)) as wiring:
         _, line = await wiring.exchange(wiring.turn(stream=True), peer)
         await wiring.exchange(wiring.turn(*NEXT, stream=True), peer, *said("resp_2"), line=line)
@@ -137,7 +137,7 @@ async def test_a_deltas_trace_takes_its_parents_place(peer: Peer) -> None:
         forced = wiring.turn(*changed, message("hello"), AND, stream=True)
         forced.forced_full = True
         await wiring.exchange(forced, peer, *said("resp_4"), line=line)
-        assert len(wiring.memory._traces) == 1
+        assert len(wiring.memory._explainer._traces) == 2
 
 
 async def test_an_answer_that_cannot_be_continued_is_told(peer: Peer) -> None:
@@ -248,5 +248,5 @@ async def test_no_name_that_is_not_documented_is_kept(peer: Peer) -> None:
         found = told(wiring, USER, {**odd, "SECRET3": 2}, message("hello"), AND, SECRET5=2)
         assert found.settings == ("another setting",)
         assert found.paths == ("another key",)
-        [trace] = wiring.memory._traces.of(wiring.turn().key.digest, stored=False)
+        [trace] = wiring.memory._explainer._traces.of(wiring.turn().key.digest, stored=False)
         assert "SECRET" not in repr(found) + repr(trace) + repr(wiring.fingerprints._outlines)

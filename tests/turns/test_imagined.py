@@ -10,9 +10,9 @@ from proxy.config import Settings, Upstream
 from proxy.core.continuation import Delta, Full
 from proxy.core.events import Event, Kind
 from proxy.core.heads import Found, Head, Heads
-from proxy.core.lanes import MOST_NAMED
+from proxy.core.lanes import MOST_NAMED, State
 from proxy.core.reasons import Whole
-from proxy.turns.imagined import ImaginedHost, ImaginedPool
+from proxy.turns.imagined import ImaginedHost, ImaginedPool, arrive
 from proxy.upstream.capabilities import Host, capabilities
 from proxy.upstream.lease import Lease
 
@@ -167,6 +167,30 @@ def test_an_abandoned_answer_closes_a_lone_connection(*, begun: bool) -> None:
         assert len(world.pool) == left
         world.said(b"1")
         assert len(world.pool) == 1
+
+
+@pytest.mark.parametrize("answer", [[_COMPLETED], [_BEGUN, _COMPLETED], [_ERROR]])
+def test_behind_an_error_a_lane_takes_any_answer(answer: list[Event]) -> None:
+    """Over HTTP nothing else can follow it."""
+    world = World("on")
+    for events in ([_ERROR], [_ERROR], answer):
+        lease = world.begin()
+        for event in events:
+            arrive(lease.lane, event)
+        assert lease.lane.state is State.IDLE
+        world.pool.give_back(lease)
+    assert len(world.pool) == 1
+
+
+def test_behind_an_error_an_answer_can_be_dropped() -> None:
+    """Also one of which nothing came."""
+    world = World("on")
+    for events in ([_ERROR], []):
+        lease = world.begin()
+        for event in events:
+            arrive(lease.lane, event)
+        world.pool.give_back(lease)
+        assert (lease.lane.state, lease.lane.idle, len(world.pool)) == (State.IDLE, True, 1)
 
 
 def test_an_error_in_mid_answer_closes_the_connection() -> None:

@@ -15,7 +15,7 @@ from proxy.settings_sources import FLAGS
 from proxy.telemetry.logs import turn_line
 from proxy.telemetry.summary import Observed
 from proxy.turns.outcome import End, Outcome, Would
-from proxy.turns.tap import MIB, MOST, MOST_AT_ONCE
+from proxy.turns.tap import MIB, MOST, MOST_AT_ONCE, MOST_EVENTS, MOST_JSON, MOST_LINES, MOST_TIMES, MOST_VALUES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "observe.md").read_text("utf-8")
 WORDS = " ".join(PAGE.split())
@@ -59,7 +59,10 @@ def test_its_fields_exist() -> None:
 
 def test_its_limits_are_the_real_ones() -> None:
     """Sizes, and the codings that are undone."""
-    assert f"up to {MOST // MIB} MiB of it, {MOST_AT_ONCE // MIB} MiB of any one piece" in WORDS
+    assert f"up to {MOST // MIB} MiB and {MOST_EVENTS:,} events of a stream, {MOST_JSON // MIB} MiB of JSON" in WORDS
+    assert f"{MOST_JSON // MIB} MiB with {MOST_VALUES:,} values" in WORDS
+    assert f"up to {MOST_AT_ONCE // MIB} MiB unpacked and {MOST_LINES:,} lines" in WORDS
+    assert f"more than {MOST_TIMES} times its size" in WORDS
     for name in ("gzip", "deflate", "br", "zstd"):
         assert f"`{name}`" in PAGE
         assert not Decoder(name).whole

@@ -9,13 +9,15 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.config import Pool as Limits
 from proxy.config import Settings, Upstream
-from proxy.core.events import sniff, sse
+from proxy.core.events import NotAnEvent, sniff, sse
 from proxy.core.fingerprint import Fingerprints
+from proxy.core.lanes import OutOfPlace
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Plain, Route, Whole
 from proxy.turns.memory import Keyed
 from proxy.turns.observer import Observation, Observer
 from proxy.turns.outcome import End, Would
+from proxy.turns.tap import Unread
 from proxy.turns.turn import Turn
 from tests.turns.wiring import USER, Wiring
 from tests.upstream.peer import completed, created, event, failure, message, said
@@ -72,11 +74,16 @@ async def make() -> AsyncIterator[Make]:
     wirings: list[Wiring] = []
 
     def making(
-        *, pool: Limits | None = None, verifies: Literal["yes", "no", "auto"] = "yes", frame_limit_bytes: int = 0
+        *,
+        pool: Limits | None = None,
+        verifies: Literal["yes", "no", "auto"] = "yes",
+        lanes: Literal["on", "off", "auto"] = "auto",
+        frame_limit_bytes: int = 0,
     ) -> World:
         upstream = Upstream(
             url="http://127.0.0.1:1/v1",
             verifies_ids=verifies,
+            lanes=lanes,
             age_limit_seconds=1_000.0,
             frame_limit_bytes=frame_limit_bytes,
         )
@@ -175,6 +182,81 @@ async def test_a_continuation_that_is_refused_costs_its_parent(make: Make) -> No
     observation.whole()
     observation.end()
     assert world.would(*NEXT) == (Route.FULL, Whole.REJECTED)
+
+
+@pytest.mark.parametrize("lanes", ["on", "off"])
+@pytest.mark.parametrize("refused", [429, 500, 200])
+@pytest.mark.parametrize(
+    "frames",
+    [said(), said()[-1:], said()[:-1], [], [failure("server_error")]],
+    ids=["whole", "end", "cut", "none", "error"],
+)
+async def test_behind_a_refusal_all_is_as_ever(
+    make: Make, lanes: Literal["on", "off"], refused: int, frames: list[bytes]
+) -> None:
+    """Over HTTP it is followed by nothing, so that whatever the next answer on its lane is, it is the next one's."""
+    world = make(lanes=lanes)
+    _, observation = world.begin(USER)
+    if refused == 200:
+        streamed(observation, failure("server_error"))
+    else:
+        observation.answered(refused, CIMultiDictProxy(CIMultiDict(SSE)))
+    observation.end()
+    assert world.answered(*frames).outcome.faults == []
+    assert all(lane.idle for connection in world.observer._pool._connections.values() for lane in connection.lanes)
+    world.answered(*said())
+    assert world.would(*NEXT) == (Route.DELTA, None)
+
+
+async def test_a_lane_that_is_not_free_only_ends_the_observation(make: Make) -> None:
+    """Wherever that is found: the record says so, its connection is closed, and the next turn is as good as ever."""
+    world = make(lanes="on")
+    turn, observation = world.begin(USER)
+    assert observation.lease
+    observation.lease.lane.abandon()
+    observation.end()
+    assert len(world.observer._pool) == 0
+    observation.end()
+    turn, observation = world.begin(USER)
+    assert observation.lease
+    observation.lease.lane.close()
+    streamed(observation, *said())
+    observation.end()
+    assert turn.outcome.faults == ["not observed: its imagined lane was not free for it"]
+    world.answered(*said())
+    assert world.would(*NEXT) == (Route.DELTA, None)
+
+
+async def test_a_lost_connection_only_ends_the_observations_on_it(make: Make) -> None:
+    """Those of the turns beside it too."""
+    world = make(lanes="on")
+    (_, one), (turn, other) = world.begin(USER), world.begin({"role": "user", "content": "hullo"})
+    assert one.lease
+    one.lease.lane.abandon()
+    one.end()
+    streamed(other, *said())
+    other.end()
+    assert turn.outcome.faults == ["not observed: its imagined lane was not free for it"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (Unread("it is odd"), "it is odd"),
+        (OutOfPlace("secret"), "its imagined lane was not free for it"),
+        (NotAnEvent("secret"), "its request cannot be read"),
+        (RecursionError("secret"), "its request cannot be read"),
+    ],
+)
+async def test_whatever_goes_wrong_only_ends_the_observation(make: Make, fault: Exception, why: str) -> None:
+    """In each of its steps: its lane is free, and the record says why in words that hold nothing of what was read."""
+    world = make()
+    turn, observation = world.begin(USER)
+    with observation.at_risk("its request"):
+        raise fault
+    streamed(observation, *said())
+    assert (turn.outcome.faults, observation.lease) == ([f"not observed: {why}"], None)
+    assert world.would(*NEXT) == (Route.FULL, Whole.UNCLEAR_OUTPUT)
 
 
 async def test_an_error_in_mid_answer_is_no_refusal(make: Make) -> None:

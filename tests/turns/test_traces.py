@@ -11,10 +11,17 @@ from proxy.core.trace import Trace
 from proxy.turns.traces import Traces
 
 
-def trace(items: str, point: str = "", *, key: bytes = b"key", stored: bool = False) -> Trace:
-    """A trace of these items, a letter each."""
-    history = b"".join(letter.encode() * SIZE for letter in items)
-    return Trace((point or items).encode(), key, f"ol_{items}", stored, b"scope", {}, history, ())
+def digests(items: str) -> bytes:
+    """A history of these items, a letter each."""
+    return b"".join(letter.encode() * SIZE for letter in items)
+
+
+def trace(
+    items: str, *said: str, point: str = "", key: bytes = b"key", stored: bool = False, scope: bytes = b"scope"
+) -> Trace:
+    """A trace of these items, a letter each, with what was said in these forms."""
+    forms = tuple(map(digests, said))
+    return Trace((point or items).encode(), key, f"ol_{items}", stored, scope, {}, digests(items), forms)
 
 
 def kept(traces: Traces, *, key: bytes = b"key", stored: bool = False) -> list[str]:
@@ -23,24 +30,53 @@ def kept(traces: Traces, *, key: bytes = b"key", stored: bool = False) -> list[s
 
 
 def test_a_conversation_has_one_trace() -> None:
-    """A turn takes the place of the one that it goes on from."""
-    traces, before = Traces(), None
-    for items in ("a", "ab", "abcd"):
-        now = trace(items)
-        traces.add(now, before)
-        before = now
-    assert kept(traces) == ["abcd"]
-    assert traces.get(b"abcd") is before
-    assert traces.get(b"ab") is None
-
-
-@pytest.mark.parametrize("items", ["ab", "ax", "a", "b"])
-def test_a_turn_that_goes_on_from_no_other_takes_no_place(items: str) -> None:
-    """The same request again, an undo or a sibling leaves the turn that it was compared with."""
-    traces, before = Traces(), trace("ab")
+    """A turn takes the place of the one that it goes on from, whether that is known or has to be found."""
+    traces, before = Traces(), trace("a", "b")
     traces.add(before, None)
-    traces.add(trace(items, point="new"), before)
+    traces.add(trace("abc", "d", "e"), before)
+    traces.add(trace("abcef", "g"), None)
+    assert kept(traces) == ["abcef"]
+    assert traces.get(b"abc") is None
+    assert traces.get(b"abcef") is not None
+
+
+@pytest.mark.parametrize("items", ["ab", "abx", "abxd", "ax", "a", "b", ""])
+def test_a_turn_that_goes_on_from_no_other_takes_no_place(items: str) -> None:
+    """The same request again, an undo and a sibling, whose answer was another, leave the turn that begins alike."""
+    traces = Traces()
+    traces.add(trace("ab", "cd"), None)
+    traces.add(trace(items, point="new"), None)
     assert kept(traces) == ["ab", items]
+
+
+def test_an_answer_that_is_not_known_may_be_any() -> None:
+    """A turn that goes on from what was sent takes the place; the same request again does not."""
+    traces = Traces()
+    traces.add(trace("a"), None)
+    traces.add(trace("a", point="again"), None)
+    assert kept(traces) == ["a", "a"]
+    traces.add(trace("abc"), None)
+    assert kept(traces) == ["a", "abc"]
+
+
+def test_of_two_that_a_turn_may_go_on_from_one_goes() -> None:
+    """The longer; of two that are as long the one with the same settings."""
+    traces = Traces()
+    for one in (trace("a", "b"), trace("a", "b", point="other", scope=b"other"), trace("abc", "d", scope=b"other")):
+        traces.add(one, one)
+    traces.add(trace("abcde"), None)
+    assert kept(traces) == ["a", "a", "abcde"]
+    traces.add(trace("abf"), None)
+    assert [traces.get(point) is None for point in (b"a", b"other")] == [True, False]
+
+
+def test_no_place_is_taken_across_keys() -> None:
+    """What goes on under another credential, or is stored where the other was not, is another conversation's."""
+    traces = Traces()
+    traces.add(trace("a"), None)
+    traces.add(trace("ab", key=b"other"), None)
+    traces.add(trace("ab", point="stored", stored=True), None)
+    assert (len(traces), kept(traces)) == (3, ["a"])
 
 
 def test_turns_that_end_at_one_point_are_one() -> None:
@@ -55,8 +91,8 @@ def test_a_place_is_taken_once() -> None:
     """Two that go on from one turn: the second finds it gone, and is kept."""
     traces, before = Traces(), trace("a")
     traces.add(before, None)
-    traces.add(trace("ab"), before)
-    traces.add(trace("ac"), before)
+    for items in ("ab", "ac"):
+        traces.add(trace(items), before)
     assert kept(traces) == ["ab", "ac"]
 
 

@@ -16,10 +16,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from proxy.cli.background.daemon import Lock, opened
+from proxy.cli.background.daemon import opened
+from proxy.lock import Lock
 from proxy.server.activation import ADMIN, API, Handed
 
 SERVE_SECONDS = 20.0
@@ -51,8 +52,13 @@ class NoHeir(Exception):
 class Heir:
     """The process that takes over, as its elder sees it."""
 
-    def __init__(self, command: Sequence[str], handed: Handed, lock: Lock, log: Path) -> None:
-        """Start `command`, which is told of the lock and the link by options. Raises OSError."""
+    def __init__(
+        self, command: Sequence[str], handed: Handed, lock: Lock, log: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Start `command`, which is told of the lock and the link by options.
+
+        Its environment is this one's, with `environ` added. Raises OSError.
+        """
         sockets = [(API, sock) for sock in handed.api] + ([(ADMIN, handed.admin)] if handed.admin else [])
         names = ":".join(name for name, _ in sockets)
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
@@ -71,7 +77,7 @@ class Heir:
             moved, kept = map(str, high[:-2]), ("--lock", str(high[-2]), "--link", str(high[-1]))
             self._process = subprocess.Popen(  # noqa: S603 - our own program, with the options that this one was given
                 [sys.executable, "-I", "-S", "-c", _TRAMPOLINE, str(len(sockets)), *moved, *command, *kept],
-                env={**os.environ, "LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": names},
+                env={**os.environ, **(environ or {}), "LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": names},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=said,

@@ -4,14 +4,19 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from proxy.cli.background.daemon import Held, Lock, Place
 from proxy.cli.background.succession import Elder, Heir, NoHeir
 from proxy.errors import StartFault
 from proxy.instance import Instance, InstanceFile, instances
+from proxy.lock import Held
 from proxy.server.app import Openline
+
+# One that ends leaves its place a moment after it has closed its port.
+_PLACE_SECONDS = 2.0
+_LOOK_SECONDS = 0.05
 
 
 class Tenure:
@@ -29,7 +34,6 @@ class Tenure:
         self._command = command
         self._elder = elder
         self._inherited = lock
-        self._lock: Lock | None = None
         self._file: InstanceFile | None = None
         self._coming: Heir | None = None
         self._settled = False
@@ -47,17 +51,20 @@ class Tenure:
         """Whether another process can take over: this one was started as it would be."""
         return self._elder is not None
 
-    def begin(self, instance: Instance) -> None:
-        """Leave what the command line finds this process by. Raises OSError."""
-        place = Place.of(instance.api)
-        self._file = InstanceFile(instance)
+    async def begin(self, instance: Instance) -> None:
+        """Leave what the command line finds this process by. Raises OSError, and Held where another has the place."""
         if self._inherited is not None:
             os.set_inheritable(self._inherited, False)  # noqa: FBT003 - takes no keyword
-            self._lock = Lock(place.lock, self._inherited)
-        else:
-            with contextlib.suppress(Held):  # a daemon that ends has closed its port a moment before
-                self._lock = Lock.take(place.lock)
-        self._claim()
+        file = InstanceFile(instance, lock=self._inherited)
+        until = time.monotonic() + _PLACE_SECONDS
+        while self._file is None:
+            try:
+                file.write()
+                self._file = file
+            except Held:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(_LOOK_SECONDS)
 
     def serves(self) -> None:
         """Say so to the elder, who serves no more."""
@@ -71,12 +78,13 @@ class Tenure:
         Raises:
             StartFault: it does not come to serve, and this process goes on.
         """
-        if self._busy or self._ending or self.log is None or self._lock is None:
+        lock = self._file.lock if self._file else None
+        if self._busy or self._ending or self.log is None or lock is None:
             raise StartFault("another restart or a stop is under way")
         self._busy = True
-        await app.lay_down()
         try:
-            self._coming = Heir(self._command, app.handed, self._lock, self.log)
+            await app.lay_down()
+            self._coming = Heir(self._command, app.handed, lock, self.log)
             said = await asyncio.to_thread(self._coming.wait)
             self.heir = self._coming
         except (NoHeir, OSError) as failure:
@@ -86,7 +94,7 @@ class Tenure:
                 self._go_on(app)
             self._coming = None
         sys.stderr.write(said)
-        self._lock.leave()
+        lock.leave()
         self.passed_on.set()
         return self.heir.pid
 
@@ -105,22 +113,15 @@ class Tenure:
 
     def end(self) -> None:
         """Take away what the command line finds this process by, unless that is another's by now."""
-        if self._file and self._settled:
+        if self._file and self._settled and self.heir is None:
             self._file.remove()
-        if self._lock and self._settled and self.heir is None:
-            self._lock.retire()
-
-    def _claim(self) -> None:
-        if self._file:
-            self._file.write()
-        if self._lock:
-            self._lock.sign()
 
     def _go_on(self, app: Openline) -> None:
         """As if nobody had been to take over."""
         if self._coming:
             self._coming.kill()
-        with contextlib.suppress(OSError):  # it was said at the start
-            self._claim()
+        if self._file:
+            with contextlib.suppress(OSError):  # it was said at the start
+                self._file.write()
         app.take_up()
         self._busy = False

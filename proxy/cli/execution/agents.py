@@ -6,10 +6,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 # Where clients look for the address of the API: docs/clients.md says which looks where. The first counts most.
-VARIABLES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
+VARIABLES: tuple[str, ...] = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
+RUN_MARK = "/openline-run/"
+"""What `openline exec` puts ahead of the path."""
 _NO_PROXY = ("NO_PROXY", "no_proxy")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Programs that run another, and their options that take a value: `npx --help`, `bunx --help`, `node --help`.
@@ -18,6 +21,13 @@ _LAUNCHERS: Mapping[str, frozenset[str]] = {
     "bunx": frozenset({"-p", "--package"}),
     "node": frozenset({"-r", "--require", "--import", "--loader", "-C", "--conditions", "--env-file"}),
 }
+
+
+class Address(NamedTuple):
+    """Where a command would go without us, and who says so."""
+
+    where: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +40,28 @@ class OwnSetting:
     file: str
     key: str
 
-    def read(self, environ: Mapping[str, str]) -> tuple[str, str] | None:
-        """Where it stands, and what it says; None where nothing does."""
+    def read(self, environ: Mapping[str, str]) -> Address | None:
+        """What it says; None where it says nothing."""
         folder = environ.get(self.variable) or os.path.join(environ.get("HOME", "~"), self.folder)  # noqa: PTH118 - Path raises
         file = Path(folder, self.file)
         try:
             said = tomllib.loads(file.read_text("utf-8")).get(self.key)
         except (OSError, ValueError):  # none there, or one that the agent itself will complain of
             return None
-        return (f"{self.key} in {file}", said) if isinstance(said, str) and said else None
+        return Address(f"{self.key} in {file}", said) if isinstance(said, str) and said else None
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One that does not read OPENAI_BASE_URL. In its words `{base}` stands for the base URL."""
+    """One that needs more than OPENAI_BASE_URL. In its words `{base}` stands for the base URL."""
 
     name: str
     source: str
     """How the facts are known."""
     words: tuple[str, ...] = ()
     """Put ahead of its own arguments."""
+    reads_variables: bool = True
+    """Whether it goes where OPENAI_BASE_URL leads."""
     options: frozenset[str] = frozenset()
     """Those that take KEY=VALUE, as `words` does."""
     keys: re.Pattern[str] = re.compile(r"(?!)")
@@ -76,6 +88,7 @@ CODEX = Agent(
     "codex",
     source="docs/clients.md, codex in detail: measured with 0.169.0 (mode `flag`); `codex --help` for the options",
     words=("-c", 'openai_base_url="{base}"'),
+    reads_variables=False,
     options=frozenset({"-c", "--config"}),
     keys=re.compile(r"(?:openai_base_url|model_provider|model_providers\..*)\s*="),
     flags=frozenset({"--oss", "--local-provider"}),
@@ -112,25 +125,42 @@ def silence(words: Sequence[str]) -> str:
     return known.silent if known else ""
 
 
-def environment(environ: Mapping[str, str], base: str) -> dict[str, str]:
-    """The command's environment: the address, and no proxy on the way to it. All else stays."""
+def environment(environ: Mapping[str, str], base: str, variables: Sequence[str] = VARIABLES) -> dict[str, str]:
+    """The command's environment: the address in these variables, and no proxy on the way to it. All else stays."""
     # A client that reads one of the two spellings reads what it had in the other.
     had = [environ.get(name) or environ.get(other, "") for name, other in (_NO_PROXY, _NO_PROXY[::-1])]
     exempt = {name: _with_loopback(value) for name, value in zip(_NO_PROXY, had, strict=True)}
-    return {**environ, **dict.fromkeys(VARIABLES, base), **exempt}
+    return {**environ, **dict.fromkeys(variables, base), **exempt}
 
 
-def named(words: Sequence[str], environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """The address that the command would go to without us: where it is said, and what; None where nothing says it."""
+def named(words: Sequence[str], environ: Mapping[str, str]) -> list[Address]:
+    """The addresses that the command would go to without us: none, or the first of which it may take any.
+
+    For an agent that reads no variable they say nothing, but for one that an `openline exec` around it has set.
+    """
     known = agent(words)
     own = known.own.read(environ) if known and known.own else None
-    return own or next(((name, environ[name].strip()) for name in VARIABLES if environ.get(name, "").strip()), None)
+    said = [Address(name, url) for name in VARIABLES if (url := environ.get(name, "").strip())]
+    if known and not known.reads_variables:
+        said = [one for one in said if RUN_MARK in one.url]
+    return [*([own] if own else []), *said]
 
 
-def for_run(base: str, run: str) -> str:
-    """The base URL by which turns are counted as those of this run."""
+def leading(environ: Mapping[str, str], found: Sequence[Address]) -> tuple[str, ...]:
+    """The variables that may lead to us, where these addresses were found: those that lead there, or are free.
+
+    Free is an empty one where nothing was found. What leads elsewhere, or to a client's own default, is for other
+    clients, with other keys: these would come to an upstream that they are not meant for.
+    """
+    urls = {one.url for one in found}
+    said = {name: environ.get(name, "").strip() for name in VARIABLES}
+    return tuple(name for name, url in said.items() if (url in urls if url else not urls))
+
+
+def for_run(base: str, run: str, way: str = "") -> str:
+    """The base URL by which turns are counted as those of this run; with `way` only who goes that way takes them."""
     parts = urlsplit(base)
-    return f"{parts.scheme}://{parts.netloc}/openline-run/{run}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc}{RUN_MARK}{run}{f'.{way}' if way else ''}{parts.path}"
 
 
 def _program(words: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ import click
 
 from proxy import __version__
 from proxy.instance import Instance, InstanceFile
+from proxy.lock import Held
 
 _HOST = "127.0.0.1"
 
@@ -54,6 +55,8 @@ class Berth:
         """Leave the file."""
         try:
             self._file.write()
+        except Held:
+            self.trouble = "another process has the place: the command line will not find this one"
         except OSError as error:
             self.trouble = f"no file for the command line can be left ({error.strerror}): it will not find this process"
         return self

@@ -1,6 +1,7 @@
 """A child: the command that `openline exec` runs in the foreground, its signals and its end."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import resource
@@ -41,6 +42,8 @@ class Child:
         self._handled = [one for one in (*_ITS_OWN, *_FORWARDED) if signal.getsignal(one) is not signal.SIG_IGN]
         for number in self._handled:
             self._handle(number)
+        # Where it is ignored, the system forgets the exit status.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         try:
             # Handlers are the system's again in the child; subprocess would close what the shell opened for it.
             self._pid = os.posix_spawnp(words[0], list(words), environ, setsigdef=_USUAL)
@@ -64,14 +67,19 @@ class Child:
     def abandon(self) -> None:
         """If it still runs, ask it to end: there is no proxy for it any more."""
         if self._pid is not None:
-            os.kill(self._pid, signal.SIGTERM)
+            self._send(self._pid, signal.SIGTERM)
 
     def _handle(self, number: signal.Signals) -> None:
         self._loop.add_signal_handler(number, self._came, number)
 
     def _came(self, number: signal.Signals) -> None:
         if number in _FORWARDED and self._pid is not None:
-            os.kill(self._pid, number)
+            self._send(self._pid, number)
+
+    def _send(self, pid: int, number: signal.Signals) -> None:
+        # It may have ended, and been waited for, and the news not come here yet.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
     def _stop(self, number: signal.Signals) -> None:
         # SIGSTOP would stop us also where no shell is there to wake us again.

@@ -8,8 +8,9 @@ import msgspec
 from proxy.cli.client import Client, NoAnswer
 from proxy.cli.execution.agents import silence
 from proxy.cli.execution.destination import Destination
+from proxy.cli.execution.sentence import SILENT, sentence
+from proxy.errors import Problem
 from proxy.instance import Instance, instances
-from proxy.telemetry.sentence import SILENT, figures, sentence
 from proxy.telemetry.summary import Summary
 
 
@@ -25,7 +26,7 @@ class Conclusion:
     def line(self, words: Sequence[str]) -> str:
         """For a person. `words` are the command's."""
         if self.summary is None:
-            return f"what the calls came to is not known: {self.doubt}"
+            return f"what the calls came to is not known: {self.doubt or Problem.RUN.value[2].rstrip('.')}"
         told = sentence(self.summary, silent=silence(words) or SILENT)
         return f"{told}; {self.doubt}" if self.doubt else told
 
@@ -40,7 +41,7 @@ class Conclusion:
             "shared_pid": where.running.pid if where.running else None,
             "text": self.line(words),
         }
-        return msgspec.json.encode({**told, **(figures(self.summary) if self.summary else {})}).decode()
+        return msgspec.json.encode({**told, **(self.summary.figures() if self.summary else {})}).decode()
 
 
 def shared(running: Instance, run: str, status: int) -> Conclusion:
@@ -52,5 +53,5 @@ def shared(running: Instance, run: str, status: int) -> Conclusion:
     try:
         summary = Client(now).get("/summary", Summary, run=run)
     except NoAnswer as error:
-        return Conclusion(run, status, None, error.format_message())
+        return Conclusion(run, status, None, error.format_message().rstrip("."))
     return Conclusion(run, status, summary, "" if now.pid == running.pid else "counted since Openline was restarted")

@@ -1,8 +1,7 @@
 """A destination: the upstream of a command's calls, who named it, and a running Openline that goes there already."""
 
-import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -10,17 +9,19 @@ import msgspec
 
 from proxy import __version__
 from proxy.cli.client import Client, NoAnswer
+from proxy.cli.execution.agents import RUN_MARK, VARIABLES, Address, leading
+from proxy.cli.execution.presence import addresses, presence
 from proxy.cli.flags import BadSettings
-from proxy.config import InvalidSettingError, Settings, is_loopback
+from proxy.config import InvalidSettingError, Mode, Settings, is_loopback
 from proxy.errors import StartFault
 from proxy.instance import Instance, instances
-from proxy.server.terms import Terms, digest
+from proxy.server.terms import Terms, digest, way
 from proxy.settings_sources import Loaded
 from proxy.upstream.tls import tls_context
 
 # What stands ahead of the path at an Openline, and nowhere else.
-_MARKS = ("/t/", "/openline-run/")
-_RUN = re.compile(r"/openline-run/([A-Za-z0-9_-]+)(?=/|$)")
+_MARKS = ("/t/", RUN_MARK)
+_RUN = re.compile(rf"{RUN_MARK}(?P<run>[A-Za-z0-9_-]+)(?:\.(?P<way>[^/]*))?(?=/|$)")
 _URL = "upstream.url"
 
 
@@ -36,64 +37,136 @@ class Destination:
     """The one that does what our own would do."""
     within: str | None = None
     """The run of an `openline exec` in which this one is, where both go through that."""
+    variables: tuple[str, ...] = VARIABLES
+    """Those that may lead the command to us."""
+    way: str = ""
+    """What terms.way says of it: a shared one that goes another way is not to take the calls."""
 
     @property
     def host(self) -> str:
         """The upstream's scheme, host and port: its path may be a secret."""
-        parts = urlsplit(self.settings.upstream.url)
-        return f"{parts.scheme}://{parts.netloc}"
+        return _host(self.settings.upstream.url)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """An upstream, and who says so: `where` in a sentence, `origin` for the record."""
+
+    url: str
+    where: str
+    origin: str
+    mode: Mode | None = None
+    """That of the Openline which it is, if it is one: who has switched it off has not switched it on for us."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An address that the command would go to, and the instance of this user's that is there."""
+
+    address: Address
+    instance: Instance | None
+
+    @property
+    def run(self) -> re.Match[str] | None:
+        """The run of `openline exec` that it was made for."""
+        return _RUN.search(self.address.url) if self.instance else None
+
+    @property
+    def outer(self) -> bool:
+        """Whether an `openline exec` around this one has set it."""
+        return bool(self.instance and (self.instance.passing or self.run))
 
 
 def destination(
-    loaded: Loaded, named: tuple[str, str] | None, environ: Mapping[str, str], *, own: bool = False
+    loaded: Loaded, named: Sequence[Address], environ: Mapping[str, str], *, own: bool = False
 ) -> Destination:
-    """Decide. `named` is where the command would go without us, and who says so: it counts where no setting does.
+    """Decide. `named` is where the command would go without us.
+
+    A flag is the last word, then an `openline exec` around this one, then OPENLINE_UPSTREAM__URL. What else is said
+    must be the same: a key must not go to a host for which it is not meant.
 
     Raises:
-        BadSettings: that is no URL, or an Openline of which the upstream is not known.
+        BadSettings: it is not the same, is no URL, or leads to an Openline of which the upstream is not known.
     """
     settings = msgspec.structs.replace(
         loaded.settings, listen="127.0.0.1:0", admin_listen="auto", admin_scope="all", token_file="", token=None
     )
-    origin = str(loaded.origins[_URL])
-    around = _instance_at(named[1]) if named else None
-    if named and loaded.origins[_URL].kind == "default":
-        settings, origin = _followed(settings, loaded.settings.listen_port, named, around)
+    source = loaded.origins[_URL]
+    origin, variables = str(source), VARIABLES
+    found = [_Found(one, _instance_at(one.url)) for one in named]
+    within = any(one.outer for one in found)
+    if not (source.kind == "flag" or (source.kind == "environment" and not within)):
+        variables = leading(environ, named)
+        said = (
+            [_Said(settings.upstream.url, f"{_URL} ({origin})", origin)] if source.kind == "file" and not within else []
+        )
+        said += [_followed(loaded, settings, one) for one in found]
+        _check(said)
+        if said:
+            settings, origin = _with_upstream(settings, said[0].url, said[0].where), said[0].origin
+        mode = next((one.mode for one in said if one.mode), None)
+        if mode and loaded.origins["mode"].kind in {"default", "file"}:
+            settings = msgspec.structs.replace(settings, mode=mode)
     try:
         if settings.upstream.ca_file:  # a slip in its name must show before the command starts
             tls_context(settings.upstream.ca_file)
-        wanted = digest(settings, settings.mode, environ)
+        wanted, road = digest(settings, settings.mode, environ), way(settings, environ)
     except StartFault as fault:
         raise BadSettings(str(fault)) from None
+    around = {one.instance: one for one in found if one.instance}
     # One that passes is relied on by what runs within it alone.
-    candidates = [*([around] if around else []), *(one for one in instances() if not one.passing and one != around)]
+    candidates = [*around, *(one for one in instances() if not one.passing and one not in around)]
     running = None if own else next((one for one in candidates if _suits(one, wanted)), None)
-    within = _RUN.search(named[1]) if named and running == around else None
-    return Destination(settings, origin, running, within[1] if within else None)
+    run = around[running].run if running in around else None
+    return Destination(settings, origin, running, run["run"] if run else None, variables, road)
 
 
-def _followed(
-    settings: Settings, usual_port: int, named: tuple[str, str], around: Instance | None
-) -> tuple[Settings, str]:
-    """The settings with the upstream that `named` leads to: where that is an Openline, the upstream of that."""
-    where, url = named
-    if around:
-        terms = _terms(around)
+def _check(said: Sequence[_Said]) -> None:
+    """Raise BadSettings where two do not say the same."""
+    for one in said[1:]:
+        if one.url != said[0].url:
+            raise BadSettings(
+                f"{said[0].where} leads to {_host(said[0].url)}, and {one.where} to {_host(one.url)}"
+                f"{', by another path' if _host(one.url) == _host(said[0].url) else ''}: say by --upstream which one"
+                " is meant, as a key for the one must not go to the other"
+            )
+
+
+def _followed(loaded: Loaded, settings: Settings, found: _Found) -> _Said:
+    """The upstream that the address leads to: where that is an Openline, the upstream of that. Raises BadSettings."""
+    where, url = found.address
+    if found.instance:
+        terms = _terms(found.instance)
         if terms is None:
             raise _unknown(where)
-        return _with_upstream(settings, terms.upstream, where), f"the Openline that {where} leads to"
-    reached = _with_upstream(settings, url, where)
-    parts = urlsplit(url)
+        if found.run and found.run["way"] not in (None, terms.way):
+            raise BadSettings(
+                f"{where} leads to an Openline that goes to its upstream another way by now: start anew what set it"
+            )
+        return _Said(terms.upstream, where, f"the Openline that {where} leads to", terms.mode)
+    reached = _with_upstream(settings, url, where).upstream.url
+    parts = urlsplit(reached)
+    marked = parts.path.startswith(_MARKS)
+    if parts.scheme == "https":
+        # Openline speaks no TLS. Whoever has TLS ahead of one has an upstream there that is none of ours.
+        if marked:
+            raise _unknown(where)
+        return _Said(reached, where, where)
     host, port = parts.hostname or "", parts.port or 80
-    # Openline speaks no TLS. Whoever has TLS ahead of one has an upstream there that is none of ours.
-    if parts.scheme == "http" and asyncio.run(_answers(host, port)):
+    there, here = presence(host, port).kind, is_loopback(host)
+    if here and there == "nobody":
+        usual = port == loaded.settings.listen_port and host in {loaded.settings.listen_host, "localhost"}
+        if marked or usual:
+            gone = f"{loaded.origins[_URL]}, as {where} leads to an Openline that does not run"
+            return _Said(settings.upstream.url, where, gone)
+    elif there == "openline" or marked:
         raise _unknown(where)
-    marked, here = parts.path.startswith(_MARKS), is_loopback(host)
-    if marked and not here:
-        raise _unknown(where)
-    if here and (marked or port == usual_port):
-        return settings, f"default, as {where} leads to an Openline that does not run"
-    return reached, where
+    elif there == "silent" and here:
+        raise BadSettings(
+            f"{where} leads to a program on this machine that does not answer, maybe an Openline that hangs: end it,"
+            " or name the upstream with --upstream"
+        )
+    return _Said(reached, where, where)
 
 
 def _with_upstream(settings: Settings, url: str, where: str) -> Settings:
@@ -110,12 +183,6 @@ def _unknown(where: str) -> BadSettings:
     )
 
 
-async def _answers(host: str, port: int) -> bool:
-    from proxy.cli.occupant import openline_at  # noqa: PLC0415 - its libraries are slow to import, and seldom needed
-
-    return await openline_at((host, port)) is not None
-
-
 def _instance_at(url: str) -> Instance | None:
     """The instance of this user's that has this address."""
     try:
@@ -123,12 +190,24 @@ def _instance_at(url: str) -> Instance | None:
         host, port = parts.hostname or "", parts.port or 80
     except ValueError:
         return None
-    for one in instances():
-        known = urlsplit(one.api).hostname or ""
-        both = is_loopback(host) and is_loopback(known)
-        if parts.scheme == "http" and port == one.port and (host == known or both):
-            return one
-    return None
+    if parts.scheme != "http":
+        return None
+    return next((one for one in instances() if port == one.port and _is_host(host, one)), None)
+
+
+def _is_host(host: str, instance: Instance) -> bool:
+    """Whether who connects to `host` reaches it. By the name localhost another program may have the other address."""
+    known = urlsplit(instance.api).hostname or ""
+    if host != "localhost":
+        return host == known
+    there = addresses(host, instance.port)
+    others = [presence(one, instance.port) for one in there if one != known]
+    return known in there and all(one.kind == "nobody" or one.pid == instance.pid for one in others)
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _terms(instance: Instance) -> Terms | None:

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 
-import msgspec
-
 from proxy.core.reasons import Passed, Plain, Reason, Route, Whole
 from proxy.telemetry.logs import duration, printable, size
 from proxy.telemetry.summary import Summary, Way
@@ -56,41 +54,61 @@ ADVICE: Mapping[Reason, str] = {
 """What became of the turns with a reason, and what can be done. Not in it: what is no turn whatever one does."""
 
 
+# The words for a status that Openline answered by itself, before a call became a turn.
+_OWN = {
+    400: "it could not read them",
+    401: "they did not show its token",
+    403: "their Host or Origin is not let in",
+    408: "they did not come in time",
+    409: "it goes to its upstream another way than when this run began: start the command anew",
+    426: "it serves no WebSockets",
+    500: "it failed at them, and its log says how",
+    503: "it was at one of its limits, or shutting down",
+    508: "they came from itself: check upstream.url",
+}
+
+
 def sentence(summary: Summary, *, silent: str = SILENT) -> str:
     """The line. `silent` says why an agent that made no call may have made none."""
     if not summary.turns:
-        return (
-            f"0 turns: {_passed_alone(summary) if summary.passed else f'the agent made no call to Openline ({silent})'}"
-        )
-    head = f"{_count(summary.turns, 'turn')}, {_count(summary.deltas, 'delta')}"
-    return f"{head}: {'; '.join((*_gain(summary), *_figures(summary), *_troubles(summary)))}"
+        return f"0 turns: {_no_turns(summary, silent)}"
+    turns, refused = _count(summary.turns, "turn"), _refusal(summary.statuses(Route.DELTA, Route.FULL, Route.HTTP))
+    if summary.refused == summary.turns:
+        every = "" if summary.turns == 1 else "all "
+        return "; ".join((f"{turns}, {every}{refused}", *_troubles(summary)))
+    head = f"{turns}, {_count(summary.deltas, 'delta')}"
+    told = [*_gain(summary), *_figures(summary), *_troubles(summary)]
+    if refused:
+        return "; ".join((f"{head}, {summary.refused:,} {refused}", *told))
+    return f"{head}: {'; '.join(told)}" if told else head
 
 
-def figures(summary: Summary) -> dict[str, object]:
-    """The same for a program."""
-    derived = ("deltas", "unsent_bytes", "input_tokens", "cached_tokens", "output_tokens", "turn_errors")
-    whole: dict[str, object] = msgspec.to_builtins(summary)
-    return {**whole, **{name: getattr(summary, name) for name in derived}}
+def _unsent(saved: int, of: int) -> str:
+    """What was not sent of what came; empty where nothing was gained, as where compressed requests went up plainly."""
+    if saved < 0:
+        return f"{size(-saved)} more sent than the {size(of)} that came"
+    return f"{size(saved)} of {size(of)} not sent" if saved else ""
 
 
 def _gain(summary: Summary) -> Iterator[str]:
     """What was gained, or why nothing was."""
     if summary.deltas:
-        taken = sum(way.request_bytes for way in summary.ways.values())
-        yield f"{size(max(0, summary.unsent_bytes))} of {size(taken)} not sent"
+        if gained := _unsent(summary.unsent_bytes, summary.request_bytes):
+            yield gained
         return
     reasons = _reasons(summary, Route.FULL, Route.HTTP)
     telling: dict[Reason, int] = {reason: count for reason, count in reasons.items() if reason is not Whole.FIRST}
     if summary.turn_errors == summary.turns:
-        yield "it ended with an error" if summary.turns == 1 else "all of them ended with an error"
+        if not summary.refused:
+            yield "it ended with an error" if summary.turns == 1 else "all of them ended with an error"
     elif not telling:
         yield ADVICE[Whole.FIRST]
     if telling:
         yield f"{_listed(telling)}: {ADVICE[next(iter(telling))]}"
     observed = summary.observed
     if observed.turns:
-        unsent = size(max(0, observed.unsent_bytes))
-        yield f"with --mode on {_count(observed.deltas, 'delta')}, and {unsent} not sent"
+        saved = f", and {size(observed.unsent_bytes)} not sent" if observed.unsent_bytes > 0 else ""
+        yield f"with --mode on {_count(observed.deltas, 'delta')}{saved}"
 
 
 def _figures(summary: Summary) -> Iterator[str]:
@@ -108,16 +126,17 @@ def _figures(summary: Summary) -> Iterator[str]:
 
 
 def _compared(ways: Mapping[Route, Way]) -> str:
-    """How much sooner deltas were than turns that were sent whole in this run: measured, or not said."""
-    delta = ways.get(Route.DELTA, Way())
-    for route in (Route.FULL, Route.HTTP):
-        whole = ways.get(route, Way())
-        if min(delta.first_events, whole.first_events) < _COMPARED:
-            continue
-        if delta.first_event_p50 is not None and whole.first_event_p50 is not None:
-            sooner = whole.first_event_p50 - delta.first_event_p50
-            return f" ({duration(abs(sooner))} {'sooner' if sooner >= 0 else 'later'} than {route.value})"
-    return ""
+    """How much sooner deltas were than turns that went whole in this run the same way: measured, or not said.
+
+    Over plain HTTP the first that is seen is the answer's head, which is another event.
+    """
+    delta, whole = (ways.get(route, Way()) for route in (Route.DELTA, Route.FULL))
+    if delta.first_event_p50 is None or whole.first_event_p50 is None:
+        return ""
+    if min(delta.first_events, whole.first_events) < _COMPARED:
+        return ""
+    sooner = whole.first_event_p50 - delta.first_event_p50
+    return f" ({duration(abs(sooner))} {'sooner' if sooner >= 0 else 'later'} than full)"
 
 
 def _troubles(summary: Summary) -> Iterator[str]:
@@ -126,31 +145,66 @@ def _troubles(summary: Summary) -> Iterator[str]:
     reasons.pop(Whole.FIRST, None)
     if summary.deltas and reasons:
         yield f"no deltas: {_listed(reasons)}"
-    if summary.turn_errors and (summary.deltas or summary.turn_errors < summary.turns):
-        yield f"{summary.turn_errors} ended with an error"
+    failed = summary.turn_errors - summary.refused
+    if failed and (summary.deltas or failed < summary.turns):
+        yield f"{failed:,} ended with an error"
     if summary.replays:
         yield f"{_count(summary.replays, 'replay')}"
-    passed = sum(_reasons(summary, Route.PASSTHROUGH).values())
-    if passed:
-        yield f"{_count(passed, 'other call')} passed through"
-    if refused := sum(summary.passed.values()) - passed:
-        yield f"{_count(refused, 'other call')} refused"
+    if passed := sum(_reasons(summary, Route.PASSTHROUGH).values()):
+        yield f"{_count(passed, 'other call')} passed through{_of_them(summary)}"
+    if own := summary.own_statuses:
+        yield f"{_count(sum(own.values()), 'other call')} refused by Openline: {_statuses(own)}"
     if summary.suspects:
         yield "CONTEXT SUSPECT: the host may have lost a conversation; no more deltas went to it"
 
 
-def _passed_alone(summary: Summary) -> str:
+def _no_turns(summary: Summary, silent: str) -> str:
     """Why nothing that was asked was a turn."""
     reasons = _reasons(summary, Route.PASSTHROUGH)
     telling = {reason: count for reason, count in reasons.items() if reason in ADVICE}
     if telling:
-        return f"/v1/responses passed through, {_listed(telling)}: {ADVICE[next(iter(telling))]}"
-    if not reasons:
-        refused = _count(sum(summary.passed.values()), "call")
-        return f"Openline refused the agent's {refused}, as it does WebSockets and what is no HTTP: see --log FILE"
-    paths = sorted(summary.passed.items(), key=lambda one: -one[1])[:_NAMED]
-    used = ", ".join(f"{printable(path, _LONGEST_PATH)} ({_count(count, 'call')})" for path, count in paths)
-    return f"the agent used {used}, which Openline passes through"
+        advice = ADVICE[next(iter(telling))]
+        return f"/v1/responses passed through, {_listed(telling)}: {advice}{_of_them(summary)}"
+    if reasons:
+        paths = sorted(summary.passed.items(), key=lambda one: -one[1])[:_NAMED]
+        used = ", ".join(f"{printable(path, _LONGEST_PATH)} ({_count(count, 'call')})" for path, count in paths)
+        return f"the agent used {used}, which Openline passes through{_of_them(summary)}"
+    if own := summary.own_statuses:
+        words = _OWN.get(next(iter(own)), "see --log FILE")
+        return f"Openline refused {_count(sum(own.values()), 'call')} of the agent's, {_statuses(own)}: {words}"
+    if summary.calls:
+        return f"no call of the agent's arrived whole ({summary.calls:,} begun)"
+    return f"the agent made no call to Openline ({silent})"
+
+
+def _refusal(statuses: Mapping[int, int]) -> str:
+    """How often which status was answered, and what the most frequent one means; empty where none was."""
+    if not statuses:
+        return ""
+    verb = "refused" if max(statuses) < 500 else "failed"
+    return f"{verb}: {_statuses(statuses)}: {_meaning(next(iter(statuses)))}"
+
+
+def _meaning(status: int) -> str:
+    if status in {401, 403}:
+        return "the upstream refused the key"
+    if status == 404:
+        return "the upstream has no such path or model"
+    if status == 429:
+        return "the upstream's rate limit or quota was reached"
+    if status >= 500:
+        return "trouble at the upstream, or on the way there"
+    return "the requests were not accepted"
+
+
+def _of_them(summary: Summary) -> str:
+    """Of what passed through, what was refused."""
+    refused = summary.statuses(Route.PASSTHROUGH)
+    return f", {sum(refused.values()):,} of them {_refusal(refused)}" if refused else ""
+
+
+def _statuses(statuses: Mapping[int, int]) -> str:
+    return ", ".join(f"{status} ({count:,})" for status, count in list(statuses.items())[:_NAMED])
 
 
 def _reasons(summary: Summary, *routes: Route) -> dict[Reason, int]:
