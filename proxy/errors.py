@@ -83,6 +83,8 @@ class Problem(Enum):
         kind = "server_error" if status >= 500 else "invalid_request_error"
         if self in {Problem.OVERLOADED, Problem.DRAINING}:
             headers = {"retry-after": _RETRY_AFTER, **(headers or {})}
+        if self is Problem.MOVED:
+            headers = {"x-should-retry": "false", **(headers or {})}  # SDKs would send it all again
         error = {"message": text, "type": kind, "param": None, "code": code}
         return Answer(
             status, msgspec.json.encode({"error": error}), {"content-type": "application/json", **(headers or {})}

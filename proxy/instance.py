@@ -66,8 +66,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return False
-        except PermissionError:  # another user's by now
-            return False
+        except PermissionError:  # a sandbox that forbids signals; whose it is, the lock says
+            return True
         return True
 
 
@@ -98,10 +98,11 @@ class InstanceFile:
 
     def remove(self) -> None:
         """Take both away, unless a successor has put its own there. The lock is held until the process ends."""
-        if _read(self._path) == self._instance:
-            self._path.unlink(missing_ok=True)
-        if self.lock and self.lock.ours:
-            self.lock.retire()
+        with contextlib.suppress(OSError):  # the folder may be gone, or read-only: nothing is proved without the lock
+            if _read(self._path) == self._instance:
+                self._path.unlink(missing_ok=True)
+            if self.lock and self.lock.ours:
+                self.lock.retire()
 
 
 def running() -> Path:

@@ -59,6 +59,8 @@ class Lock:
             signed = _signed(descriptor)
             # That is asked last: to look at a lock is to have it for a moment.
             return None if signed is None or locked(descriptor, fcntl.LOCK_SH) else signed
+        except OSError:  # a file system without locks: what cannot be proved is not believed
+            return None
         finally:
             os.close(descriptor)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 def folder(path: Path) -> None:
     """Make the folder, and each above it that is missing, for the user alone whatever the umask. Raises OSError."""
+    if path.is_dir():
+        return
     for each in (*reversed(path.parents), path):  # `parents=True` would give the mode to the last one only
         each.mkdir(mode=0o700, exist_ok=True)
 

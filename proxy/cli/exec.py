@@ -18,6 +18,7 @@ from proxy.cli.execution.destination import Destination, destination
 from proxy.cli.flags import BadSettings, flags, with_turn_flags
 from proxy.cli.greeting import what_is_set
 from proxy.cli.loop import new_loop
+from proxy.cli.patience import patience
 from proxy.instance import Instance
 from proxy.settings_sources import Loaded
 
@@ -46,8 +47,11 @@ def exec_(words: tuple[str, ...], *, own: bool, quiet: bool, as_json: bool, log:
     OPENAI_BASE_URL led so far, unless --upstream or OPENLINE_UPSTREAM__URL says otherwise. The proxy ends with it,
     unless one runs that can be shared.
     """
+    if quiet and as_json:
+        raise click.UsageError("give --quiet or --json, not both", click.get_current_context())
     loaded = flags(**given).load()  # type: ignore[arg-type] # click has checked the values' types
-    where = destination(loaded, named(words, os.environ), os.environ, own=own or log is not None)
+    with patience():
+        where = destination(loaded, named(words, os.environ), os.environ, own=own or log is not None)
     if where.settings.verbose:
         through = f"the Openline with pid {where.running.pid}" if where.running else "a proxy of its own"
         _say("\n".join((f"openline: upstream {where.host} ({where.origin}), by {through}", *what_is_set(loaded))))
@@ -82,7 +86,7 @@ def _alone(words: Sequence[str], where: Destination, loaded: Loaded, run: str, l
     """Through a proxy in this very process."""
 
     async def go(berth: Berth) -> "Conclusion":
-        child = _child(words, where, for_run(berth.instance.api, run))
+        child = _child(words, where, for_run(berth.instance.api, run, where.way))
         try:
             from proxy.cli.execution.conclusion import Conclusion
             from proxy.cli.execution.passing import passing

@@ -13,7 +13,7 @@ _SECONDS = 1.0
 @contextlib.contextmanager
 def patience() -> Iterator[None]:
     """Say after a second, on a terminal alone, that an answer is waited for."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():  # None: it was closed at the start
         yield
         return
     word = "openline: it has not answered yet, and is given some seconds"

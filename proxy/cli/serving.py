@@ -22,7 +22,6 @@ from proxy.cli.greeting import greeting
 from proxy.cli.output import Output
 from proxy.errors import StartFault
 from proxy.instance import Instance
-from proxy.lock import Held
 from proxy.server.activation import Handed
 from proxy.server.admin import CannotListen
 from proxy.server.app import Openline
@@ -33,6 +32,7 @@ from proxy.tasks import Tasks
 from proxy.telemetry.lines import Lines
 
 _CLOSE_SECONDS = 5.0
+_PLACE_SECONDS = 0.2
 # So long may a turn go on in a process that another one has taken over from.
 _LEAVE_SECONDS = 3_600.0
 
@@ -97,7 +97,11 @@ class Serving:
         tasks = Tasks()
         try:
             base = await self._start(app)
-            await self._sign_in(app, base)
+            signing = tasks.start(self._sign_in(app, base), "instance file")
+            # One that ends just now may have the place for as long as its turns run; a daemon has inherited it.
+            await asyncio.wait((signing,), timeout=None if self.tenure.can_pass_on else _PLACE_SECONDS)
+            if signing.done():
+                await signing
             self._greet(app, base)
             self.tenure.serves()
             ends = [tasks.start(event.wait(), "end") for event in (signals.first, self.tenure.passed_on)]
@@ -140,9 +144,10 @@ class Serving:
         )
         try:
             await self.tenure.begin(instance)
-        except Held:
-            self._say("another process still has the lock of this address: commands will not find this one")
         except OSError as error:
+            if self.tenure.can_pass_on:
+                # Nobody would find a daemon, to stop it: its elder goes on, or nothing is started.
+                raise BadSettings(f"no file for the command line can be left ({error.strerror})") from None
             self._say(f"no file for the command line can be left ({error.strerror}): it will not find this process")
 
     def _greet(self, app: Openline, base: str) -> None:

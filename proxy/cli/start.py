@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -17,10 +18,12 @@ from proxy.cli.client import Client, NoAnswer
 from proxy.cli.flags import Flags, flags, with_flags
 from proxy.cli.greeting import greeting
 from proxy.cli.serving import refusal
+from proxy.errors import StartFault
 from proxy.instance import Instance, instances
 from proxy.lock import Held, Lock
 from proxy.server.activation import Handed
 from proxy.server.listener import bind
+from proxy.server.terms import Terms, digest
 from proxy.settings_sources import Loaded
 
 _CLAIM_SECONDS = 15.0
@@ -176,9 +179,19 @@ def _started(said: Flags, place: Place, sockets: Sequence[socket.socket], lock: 
 
 def _begun(loaded: Loaded, instance: Instance) -> Iterator[str]:
     yield from greeting(loaded, instance.api, instance.admin)
-    yield f"log: {instance.log} (openline logs -f)"
     port = f" --port {instance.port}" if len(list(instances())) > 1 else ""
+    yield f"log: {instance.log} (openline logs -f{port})"
     yield f"it runs in the background (pid {instance.pid}); openline stop{port} ends it"
+
+
+def _goes_otherwise(loaded: Loaded, instance: Instance) -> bool:
+    """Whether other things become of turns there than by the settings that were given here; False where it is mute."""
+    try:
+        there = Client(instance).get("/terms", Terms)
+        mode = there.mode if loaded.origins["mode"].kind == "default" else loaded.settings.mode
+        return there.digest != digest(loaded.settings, mode, os.environ)
+    except (NoAnswer, StartFault):
+        return False
 
 
 def _already(said: Flags, loaded: Loaded, instance: Instance) -> Iterator[str]:
@@ -186,5 +199,5 @@ def _already(said: Flags, loaded: Loaded, instance: Instance) -> Iterator[str]:
     yield f"openline is already running (pid {instance.pid}, version {instance.version}) at {instance.api}"
     if instance.version != __version__:
         yield f"this command is version {__version__}: openline restart brings it there"
-    if said.given.keys() - {"listen", "verbose"} or said.config:
+    if (said.given.keys() - {"listen", "verbose"} or said.config) and _goes_otherwise(loaded, instance):
         yield "it goes on with the settings that it was started with: to use those given here, openline stop it first"

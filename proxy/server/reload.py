@@ -40,18 +40,20 @@ def in_force(started: Settings, wanted: Settings) -> Settings:
 
     Raises StartFault where that cannot be: no token any more, say, while others reach the listener.
     """
-    settings = wanted
+    values: dict[str, object] = {}
+    sections: dict[str, Section] = {}
+    for name in _AT_THE_START:
+        section, _, key = name.rpartition(".")
+        if section:
+            before = sections.get(section, getattr(wanted, section))
+            sections[section] = msgspec.structs.replace(before, **{key: getattr(getattr(started, section), key)})
+        else:
+            values[key] = getattr(started, key)
     try:
-        for name in _AT_THE_START:
-            section, _, key = name.rpartition(".")
-            value = getattr(getattr(started, section) if section else started, key)
-            if section:
-                key, value = section, msgspec.structs.replace(getattr(settings, section), **{key: value})
-            settings = msgspec.structs.replace(settings, **{key: value})
-        settings.__post_init__()
+        # All at once: half of them may not go together.
+        return msgspec.structs.replace(wanted, **values, **sections)
     except InvalidSettingError as error:
         raise StartFault(f"{error}; that is how it was started: a restart is needed") from None
-    return settings
 
 
 def difference(before: Settings, after: Settings, *, started: Settings) -> Reload:

@@ -148,6 +148,8 @@ async def test_the_commands_own_options_are_its_own() -> None:
     """Also where no `--` stands ahead of it, and where they are called as ours are."""
     words = ("exec", "-q", "--upstream", NOWHERE, "echo", "--quiet", "--upstream", "-v", "--", "hello")
     assert await ran(*words, environ=BARE) == (0, "--quiet --upstream -v -- hello\n", "")
+    status, out, err = await ran("exec", "-q", "--json", "echo", "hello", environ=BARE)
+    assert (status, out, err) == (2, "", "openline: give --quiet or --json, not both (see openline exec --help)\n")
 
 
 async def test_only_what_it_needs_is_changed_for_the_command() -> None:

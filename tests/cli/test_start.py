@@ -66,6 +66,9 @@ async def test_one_that_runs_is_not_started_again(here: Home) -> None:
         f"openline is already running (pid {found.pid}, version {__version__}) at {found.api}",
         "it goes on with the settings that it was started with: to use those given here, openline stop it first",
     ]
+    assert (await here.ran(*words))[1].splitlines()[1:] == [
+        f"openline is already running (pid {found.pid}, version {__version__}) at {found.api}"
+    ]
     status, out, _ = await here.ran("start", "--port", str(found.port), "--json")
     told = msgspec.json.decode(out)
     assert (status, told["already"], told["pid"], told["api"]) == (0, True, found.pid, found.api)

@@ -70,6 +70,8 @@ def test_another_distribution(path: list[str], tmp_path: Path) -> None:
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: proxy.py\nVersion: 2.4.10\n")
     (about / "RECORD").write_text(f"proxy/__init__.py,,{os.linesep}")
+    (tmp_path / "proxy").mkdir()
+    (tmp_path / "proxy" / "__init__.py").touch()  # from Python 3.12 on, what is not there does not count
     path.append(str(tmp_path))
     found = package()
     assert (found.state, "proxy.py 2.4.10" in found.text) == ("failed", True)

@@ -11,7 +11,7 @@ from proxy.config import Heads, Limits, Settings, Timeouts, Upstream
 from proxy.core.reasons import Route
 from proxy.errors import StartFault
 from proxy.server.app import Openline
-from proxy.server.reload import difference
+from proxy.server.reload import difference, in_force
 from proxy.settings_sources import Leaf, leaves
 from proxy.simulator import Simulator
 from proxy.state import state_file
@@ -215,6 +215,18 @@ async def test_a_listener_that_others_reach_keeps_its_token() -> None:
             assert (await ask(base, "GET", "/healthz", abroad)).json()["name"] == "openline"
         finally:
             await app.close()
+
+
+@pytest.mark.parametrize("admin", ["0.0.0.0:9000", "127.0.0.1:9001"])
+def test_what_waits_is_put_back_at_once(admin: str) -> None:
+    """Settings that go together only as a whole are judged as a whole, in whatever order they are put back."""
+    started = Settings(listen="127.0.0.1:9000", admin_listen=admin, admin_scope="probes")
+    wanted = Settings(listen="127.0.0.1:9001", admin_listen="127.0.0.1:9000", drain_seconds=20.0)
+    kept = in_force(started, wanted)
+    assert (kept.listen, kept.admin_listen, kept.admin_scope, kept.drain_seconds) == (
+        *("127.0.0.1:9000", admin, "probes"),
+        20.0,
+    )
 
 
 async def test_what_was_found_of_a_host_stays_known() -> None:

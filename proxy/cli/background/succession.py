@@ -31,7 +31,8 @@ _SERVES, _STOP, _NOW = b"r", b"s", b"n"
 _HIGH = 100
 # The variables name the process that they are for, and a program knows its number only once it runs.
 _TRAMPOLINE = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 count = int(sys.argv[1])
 for at, descriptor in enumerate(map(int, sys.argv[2 : 2 + count]), 3):
     os.dup2(descriptor, at)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from proxy.lock import Held
 from proxy.server.app import Openline
 
 # One that ends leaves its place a moment after it has closed its port.
-_PLACE_SECONDS = 2.0
 _LOOK_SECONDS = 0.05
 
 
@@ -52,18 +50,15 @@ class Tenure:
         return self._elder is not None
 
     async def begin(self, instance: Instance) -> None:
-        """Leave what the command line finds this process by. Raises OSError, and Held where another has the place."""
+        """Leave what the command line finds this process by, once who has the place has ended. Raises OSError."""
         if self._inherited is not None:
             os.set_inheritable(self._inherited, False)  # noqa: FBT003 - takes no keyword
         file = InstanceFile(instance, lock=self._inherited)
-        until = time.monotonic() + _PLACE_SECONDS
         while self._file is None:
             try:
                 file.write()
                 self._file = file
             except Held:
-                if time.monotonic() > until:
-                    raise
                 await asyncio.sleep(_LOOK_SECONDS)
 
     def serves(self) -> None:

@@ -23,6 +23,8 @@ from proxy.upstream.tls import tls_context
 _MARKS = ("/t/", RUN_MARK)
 _RUN = re.compile(rf"{RUN_MARK}(?P<run>[A-Za-z0-9_-]+)(?:\.(?P<way>[^/]*))?(?=/|$)")
 _URL = "upstream.url"
+# One that takes longer to say so is not worth the wait: it need not be shared.
+_SHARED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def destination(
         said = (
             [_Said(settings.upstream.url, f"{_URL} ({origin})", origin)] if source.kind == "file" and not within else []
         )
-        said += [_followed(loaded, settings, one) for one in found]
+        said += [_followed(loaded, settings, one, environ) for one in found]
         _check(said)
         if said:
             settings, origin = _with_upstream(settings, said[0].url, said[0].where), said[0].origin
@@ -132,7 +134,7 @@ def _check(said: Sequence[_Said]) -> None:
             )
 
 
-def _followed(loaded: Loaded, settings: Settings, found: _Found) -> _Said:
+def _followed(loaded: Loaded, settings: Settings, found: _Found, environ: Mapping[str, str]) -> _Said:
     """The upstream that the address leads to: where that is an Openline, the upstream of that. Raises BadSettings."""
     where, url = found.address
     if found.instance:
@@ -155,8 +157,12 @@ def _followed(loaded: Loaded, settings: Settings, found: _Found) -> _Said:
     host, port = parts.hostname or "", parts.port or 80
     there, here = presence(host, port).kind, is_loopback(host)
     if here and there == "nobody":
-        usual = port == loaded.settings.listen_port and host in {loaded.settings.listen_host, "localhost"}
-        if marked or usual:
+        if marked or port == loaded.settings.listen_port:
+            if not _is_meant(loaded, settings, parts.path, environ):
+                raise BadSettings(
+                    f"{where} leads to an Openline that does not run, and whose upstream is not known: start it, unset"
+                    " the variable, or name the upstream with --upstream"
+                )
             gone = f"{loaded.origins[_URL]}, as {where} leads to an Openline that does not run"
             return _Said(settings.upstream.url, where, gone)
     elif there == "openline" or marked:
@@ -167,6 +173,17 @@ def _followed(loaded: Loaded, settings: Settings, found: _Found) -> _Said:
             " or name the upstream with --upstream"
         )
     return _Said(reached, where, where)
+
+
+def _is_meant(loaded: Loaded, settings: Settings, path: str, environ: Mapping[str, str]) -> bool:
+    """Whether an address whose Openline is gone was one of these settings: by what its run went by, else as they say.
+
+    A default is nobody's word: that Openline may have been started with another upstream.
+    """
+    run = _RUN.search(path)
+    if run and run["way"] is not None:
+        return run["way"] == way(settings, environ)
+    return loaded.origins[_URL].kind != "default"
 
 
 def _with_upstream(settings: Settings, url: str, where: str) -> Settings:
@@ -210,15 +227,15 @@ def _host(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _terms(instance: Instance) -> Terms | None:
+def _terms(instance: Instance, seconds: float = 5.0) -> Terms | None:
     """What it goes by; None where it does not say, or has gone meanwhile."""
     try:
-        return Client(instance).get("/terms", Terms)
+        return Client(instance, seconds).get("/terms", Terms)
     except NoAnswer:
         return None
 
 
 def _suits(instance: Instance, wanted: str) -> bool:
     """Whether the same becomes of turns there as with us."""
-    terms = _terms(instance) if instance.version == __version__ else None
+    terms = _terms(instance, _SHARED_SECONDS) if instance.version == __version__ else None
     return terms is not None and terms.digest == wanted and terms.ready and not terms.token

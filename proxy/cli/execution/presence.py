@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 Kind = Literal["nobody", "openline", "another", "silent"]
-_SECONDS = 1.0
+_SECONDS = 5.0
 _ANSWER_BYTES = 4_096
 # This machine has no such address: nobody can be there.
 _NO_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH})
