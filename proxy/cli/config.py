@@ -1,7 +1,7 @@
 """`openline config`: what the settings are, and whether a file of them can be used."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +13,7 @@ from proxy.cli.table import table
 from proxy.config import Settings
 from proxy.errors import StartFault
 from proxy.settings_shown import ShownSettings, show
-from proxy.settings_sources import TOKEN_VARIABLE, ConfigError
+from proxy.settings_sources import TOKEN_VARIABLE, ConfigError, Loaded
 from proxy.telemetry.logs import printable
 from proxy.upstream.way import way_upstream
 
@@ -27,7 +27,8 @@ def config() -> None:
 
 @config.command(short_help="Say what is wrong with a settings file.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-def check(*, file: Path | None) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
+def check(*, file: Path | None, as_json: bool) -> int:
     """Say whether a settings file can be used, and all that is wrong with it.
 
     It is read as `openline run --config FILE` would in this environment; without FILE, as `openline run` would. The
@@ -35,17 +36,30 @@ def check(*, file: Path | None) -> int:
     """
     if file is not None and not file.exists():
         raise BadSettings(f"{file}: no such settings file")
+    mistakes: Sequence[str] = ()
     try:
         loaded = Flags({}, file).read()
         way_upstream(loaded.settings, os.environ)
     except ConfigError as error:
-        for line in (str(error), *error.others):
-            click.echo(f"openline: {line}", err=True)
-        return BadSettings.exit_code
+        mistakes = (str(error), *error.others)
     except StartFault as fault:
-        raise BadSettings(str(fault)) from None
+        mistakes = (str(fault),)
+    else:
+        return _sound(loaded, as_json=as_json)
+    if as_json:
+        click.echo(msgspec.json.encode({"ok": False, "mistakes": mistakes}))
+    else:
+        for line in mistakes:
+            click.echo(f"openline: {line}", err=True)
+    return BadSettings.exit_code
+
+
+def _sound(loaded: Loaded, *, as_json: bool) -> int:
+    """Say how many settings there are, and how many of them are not the defaults."""
     pairs = list(zip(show(loaded.settings, {}).settings, show(Settings(), {}).settings, strict=True))
-    click.echo(f"ok: {len(pairs)} settings, {sum(here != usual for here, usual in pairs)} not default")
+    count = sum(here != usual for here, usual in pairs)
+    told = {"ok": True, "settings": len(pairs), "not_default": count, "mistakes": ()}
+    click.echo(msgspec.json.encode(told) if as_json else f"ok: {len(pairs)} settings, {count} not default")
     return 0
 
 

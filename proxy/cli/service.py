@@ -63,6 +63,9 @@ class _State:
     logs: str
 
 
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
+
+
 @click.group()
 def service() -> None:
     """Run Openline as a service of yours, under systemd (Linux) or launchd (macOS).
@@ -74,7 +77,7 @@ def service() -> None:
 @service.command(short_help="Install it, or install it anew.")
 @with_flags
 @click.option("--dry-run", is_flag=True, help="Print the files, and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
+@_AS_JSON
 def install(*, dry_run: bool, as_json: bool, **given: object) -> None:
     """Install it, or install it anew: after an upgrade, or with other flags.
 
@@ -104,40 +107,45 @@ def install(*, dry_run: bool, as_json: bool, **given: object) -> None:
 
 
 @service.command()
-def uninstall() -> None:
+@_AS_JSON
+def uninstall(*, as_json: bool) -> None:
     """Stop it, and remove what `install` wrote."""
     supervisor = _supervisor()
     files = [path for path in supervisor.paths if path.exists()]
     if not files:
-        click.echo("openline: no service is installed, and nothing was removed")
+        nothing = "openline: no service is installed, and nothing was removed"
+        click.echo(_json({"removed": files}) if as_json else nothing)
         return
     with _one_line():
         try:
             supervisor.uninstall()
         except Unavailable as unavailable:
             click.echo(f"openline: it could not be stopped, if it runs: {unavailable}", err=True)
-    for path in files:
-        click.echo(f"removed {path}")
+    click.echo(_json({"removed": files}) if as_json else "\n".join(f"removed {path}" for path in files))
 
 
 @service.command()
-def start() -> None:
+@_AS_JSON
+def start(*, as_json: bool) -> None:
     """Listen, and start the process at once."""
     with _one_line():
         _installed().start()
-    click.echo("openline: the service is started; `openline service status` says how it is")
+    done = "openline: the service is started; `openline service status` says how it is"
+    click.echo(_json({"started": True}) if as_json else done)
 
 
 @service.command()
-def stop() -> None:
+@_AS_JSON
+def stop(*, as_json: bool) -> None:
     """Stop it until the next login; callers are refused meanwhile."""
     with _one_line():
         _installed().stop()
-    click.echo("openline: the service is stopped until the next login, or `openline service start`")
+    done = "openline: the service is stopped until the next login, or `openline service start`"
+    click.echo(_json({"stopped": True}) if as_json else done)
 
 
 @service.command(short_help="Say whether it is installed, and how it is.")
-@click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
+@_AS_JSON
 def status(*, as_json: bool) -> int:
     """Say whether it is installed, and how it is.
 
@@ -251,5 +259,5 @@ def _lines(told: _Installed) -> Iterator[str]:
     yield told.export
 
 
-def _json(told: _Installed | _State) -> str:
+def _json(told: object) -> str:
     return msgspec.json.encode(told, enc_hook=str).decode()

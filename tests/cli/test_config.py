@@ -42,6 +42,19 @@ async def test_all_mistakes_of_a_file_are_told(tmp_path: Path) -> None:
     assert all(line.startswith("openline: ") for line in err.splitlines())
 
 
+async def test_a_check_for_a_program(tmp_path: Path) -> None:
+    """With --json the same is one object on stdout, mistakes or none."""
+    usual = {"OPENLINE_LOG_FORMAT": "auto"}
+    status, out, err = await ran("config", "check", "--json", file(tmp_path, 'mode = "off"\n'), environ=usual)
+    told = {"ok": True, "settings": len(list(leaves())), "not_default": 1, "mistakes": []}
+    assert (status, msgspec.json.decode(out), err) == (0, told, "")
+    path = file(tmp_path, 'mood = "off"\nmatch = "none"\n')
+    status, out, err = await ran("config", "check", "--json", path, environ=usual)
+    found = msgspec.json.decode(out, type=dict[str, object])
+    assert (status, found["ok"], err) == (2, False, "")
+    assert [line.split(": ")[0] for line in msgspec.convert(found["mistakes"], list[str])] == ["mood", "match"]
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

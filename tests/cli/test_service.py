@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from proxy.cli import main
@@ -225,6 +226,14 @@ def test_an_uninstall_says_what_it_removed(home: Home) -> None:
     status, out, err = home.says("uninstall")
     assert (status, out) == (0, removed)
     assert err.startswith("openline: it could not be stopped, if it runs: systemd runs no services for this user now")
+
+
+def test_what_was_done_is_told_to_programs(home: Home) -> None:
+    """With --json each command says in one object what it did."""
+    home.says("install")
+    told = [msgspec.json.decode(home.says(verb, "--json")[1]) for verb in ("start", "stop", "uninstall", "uninstall")]
+    removed = [str(home.units / name) for name in ("openline.socket", "openline.service")]
+    assert told == [{"started": True}, {"stopped": True}, {"removed": removed}, {"removed": []}]
 
 
 def test_start_and_stop_want_a_service(home: Home) -> None:
