@@ -18,6 +18,7 @@ Mode = Literal["on", "observe", "off"]
 Match = Literal["strict", "faithful", "relaxed"]
 Answer = Literal["auto", "yes", "no"]
 Lanes = Literal["auto", "on", "off"]
+Images = Literal["socket", "http"]
 Scope = Literal["all", "probes"]
 LogFormat = Literal["auto", "human", "json"]
 
@@ -123,6 +124,7 @@ class Upstream(Section, frozen=True, kw_only=True):
     frame_limit_bytes: CountOrZero = 0
     identity_headers: tuple[str, ...] = ()
     semantic_headers: tuple[str, ...] = ()
+    images: Images = "socket"
     beta_header: str = ""
     compression: bool = True
     ca_file: str = ""

@@ -139,6 +139,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ),
         ("pool = 3", "pool: expected a table [pool], got 3 (file FILE)"),
         ("mode = 'fast'", """mode: expected "on" or "observe" or "off", got 'fast' (file FILE)"""),
+        (
+            "[upstream]\nimages = 'auto'",
+            """upstream.images: expected "socket" or "http", got 'auto' (file FILE)""",
+        ),
         ("[mode]\na = 1", 'mode: expected "on" or "observe" or "off", got a table (file FILE)'),
         ("verbose = 'yes'", "verbose: expected true or false, got 'yes' (file FILE)"),
         ("verbose = 2001-01-01", "verbose: expected true or false, got a date or time (file FILE)"),

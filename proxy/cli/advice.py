@@ -30,6 +30,8 @@ BY_REASON: Mapping[str, str] = MappingProxyType(
         Whole.TRUNCATION: "For deltas leave `truncation` out.",
         Plain.MODE_OFF: "For deltas: `openline mode on`, and callers that do not ask for `off`.",
         Plain.SEMANTIC_HEADER: "For deltas, have the caller leave that header out; docs/headers.md has all of them.",
+        Plain.IMAGES: "For deltas, have the caller fix image.context_compression, or set upstream.images to socket:"
+        " docs/settings.md.",
         Plain.NO_WEBSOCKET: _WAY,
         Plain.UPGRADE_REFUSED: _WAY,
         Plain.DIAL_FAILED: _WAY,

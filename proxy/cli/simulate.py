@@ -16,7 +16,7 @@ from proxy.cli.output import Output
 from proxy.cli.port import Port
 from proxy.simulator import Behaviour, Entry, Handshake, Link, Recorded, Simulator
 from proxy.simulator.behaviour import OMITTABLE, CompletedOutput
-from proxy.simulator.errors import ErrorShape
+from proxy.simulator.errors import ErrorShape, LaneRefusal
 from proxy.simulator.host import Seen
 
 _SECONDS = click.FloatRange(min=0)
@@ -29,6 +29,9 @@ _OPTIONS = (
     click.option("--websocket-refusal", type=click.IntRange(400, 599), help="Status of refused upgrades."),
     click.option("--compress/--no-compress", default=None, help="Negotiate permessage-deflate."),
     click.option("--lanes/--no-lanes", default=None, help="Know stream_id."),
+    click.option("--lane-refusal", type=click.Choice(get_args(LaneRefusal)), help="What comes of one without."),
+    click.option("--named-lanes", type=_COUNT, help="Lanes that a connection can name in its life."),
+    click.option("--in-flight", type=_COUNT, help="Responses that run at a time on a connection; more wait."),
     click.option("--steering/--no-steering", default=None, help="Know response.steer."),
     click.option("--age-limit", type=_SECONDS, metavar="SECONDS", help="Age at which a WebSocket is closed."),
     click.option("--frame-limit", type=_COUNT, metavar="BYTES", help="Size from which a frame closes with 1009."),

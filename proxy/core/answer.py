@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from proxy.core.events import TERMINAL, Event, Kind, NotAnEvent, compact, loosely
-from proxy.core.forms import CLIENT_SIDE, forms, item_id, kind
+from proxy.core.forms import client_side, forms, item_id, kind
 from proxy.core.meaning import Object, Rules
 from proxy.core.reasons import Whole
 from proxy.core.spans import NotJson, Span, array_spans, object_fields, splice
@@ -183,7 +183,8 @@ class Answer:
             return Whole.UNCLEAR_OUTPUT
         if kinds & _COMPACTION:
             return Whole.COMPACTION
-        return Whole.HOSTED_TOOLS if kinds - CLIENT_SIDE and rules.match != "relaxed" else None
+        hosted = not all(map(client_side, self.items))
+        return Whole.HOSTED_TOOLS if hosted and rules.match != "relaxed" else None
 
     def _began_as_another(self, response_id: str) -> bool:
         """Whether the response that ended is not the one that began: then its items are of who knows which."""

@@ -62,7 +62,11 @@ def decide(
     if not isinstance(found, Found):
         return Full(found if said_before(request.value("input")) else Whole.FIRST)
     distrust = trust.distrust
-    return Full(distrust) if distrust else Delta(found.head, found.covers, found.fork)
+    if distrust:
+        return Full(distrust)
+    # What a person says he may take back, or break off: the point before it stays on its lane if there is another.
+    undoable = not found.head.stored and request.asks(found.covers) and found.head.place.keeps(found.head)
+    return Delta(found.head, found.covers, fork=found.fork or undoable)
 
 
 def context_suspect(head: Head, usage: Usage, settings_size: int, dropped: int = 0) -> bool:

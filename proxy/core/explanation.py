@@ -21,7 +21,7 @@ SETTLED = frozenset({Whole.FIRST, Whole.FORCED, Whole.TRUNCATION, Whole.HOST_UNV
 """Reasons that no comparison adds to: there was a head, or none is ever looked for."""
 _OF_CONNECTIONS: frozenset[Reason] = frozenset(
     {
-        *(set(Plain) - {Plain.MODE_OFF, Plain.OBSERVED, Plain.SEMANTIC_HEADER}),
+        *(set(Plain) - {Plain.MODE_OFF, Plain.OBSERVED, Plain.SEMANTIC_HEADER, Plain.IMAGES}),
         Whole.CONNECTION_LOST,
         Whole.ROTATED,
         Whole.EVICTED,

@@ -20,6 +20,7 @@ class _Labels(msgspec.Struct):
     type: object = None
     id: object = None
     role: object = None
+    caller: object = None
 
 
 def _labels(raw: bytes) -> _Labels:
@@ -47,6 +48,12 @@ def labelled(raw: bytes) -> str:
 def item_id(raw: bytes) -> str:
     """The item's id; empty where it has no usable one."""
     return _text(_labels(raw).id)
+
+
+def client_side(raw: bytes) -> bool:
+    """Whether the item holds all that the model is given of it. What a program of the upstream's calls does not."""
+    labels = _labels(raw)
+    return _text(labels.type) in CLIENT_SIDE and labels.caller in (None, {"type": "direct"})
 
 
 def said(raw: bytes) -> bool:

@@ -27,6 +27,12 @@ class Place(Protocol):
     def lends(self, head: "Head") -> bool:
         """Whether a sibling may fork from `head` while its first child is in flight."""
 
+    def keeps(self, head: "Head") -> bool:
+        """Whether `head` can be continued on another lane, so that it stays here, at nobody's expense."""
+
+    def barred(self, head: "Head") -> Whole:
+        """Why `head` is not continued now, where it is neither held nor lent."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
@@ -95,9 +101,11 @@ class Nowhere:
         """Never."""
         return False
 
-    def lends(self, head: Head) -> bool:  # noqa: ARG002 - as every place
-        """Never."""
-        return False
+    lends = keeps = holds
+
+    def barred(self, head: Head) -> Whole:  # noqa: ARG002 - as every place
+        """With its process."""
+        return Whole.CONNECTION_LOST
 
 
 class Heads:
@@ -156,9 +164,10 @@ class Heads:
             grave = self._graves.get(chain[covers])
             if grave:
                 return grave._replace(covers=covers)
-            if self._heads.get(chain[covers]):
-                # A head whose line is gone is buried at once: one that is not live is being continued.
-                return Grave(Whole.PARENT_CONTINUED, covers=covers)
+            heads = self._heads.get(chain[covers])
+            if heads:
+                # One whose line is gone is buried at once: the newest of those that cannot be continued just now.
+                return Grave(heads[-1].place.barred(heads[-1]), covers=covers)
         return Grave(Whole.NO_MATCH)
 
     def remember_items(self, pool_key: bytes, items: Iterable[tuple[str, bytes]]) -> None:

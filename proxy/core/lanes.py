@@ -1,195 +1,18 @@
-"""Lanes: the ordered streams of one connection, each a state machine over the events that arrive on it."""
+"""Lanes: the ordered streams of one connection, how many may be at work, and which one a turn gets."""
 
-from collections import deque
-from collections.abc import Iterator
-from enum import Enum, auto
+from collections.abc import Callable, Iterator
 
-from proxy.core.events import TERMINAL, Event, Kind, lane_name
+from proxy.core.events import Event, Kind, lane_name
 from proxy.core.heads import Head
-from proxy.core.refusal import refusal
+from proxy.core.lane import Lane, OutOfPlace, State
+from proxy.core.reasons import Whole
 
 # protocol.md, "Lanes": per connection.
 MOST_IN_FLIGHT = 16
 MOST_NAMED = 32
-
-
-class State(Enum):
-    """What a lane is doing."""
-
-    IDLE = auto()
-    AWAITED = auto()  # a create is written, nothing came yet
-    STREAMING = auto()
-    DRAINING = auto()  # the caller is gone; what still comes is dropped
-    QUARANTINED = auto()  # never used again
-    CLOSED = auto()
-
-
-class Signal(Enum):
-    """What can happen to a lane."""
-
-    CREATE = auto()
-    EVENT = auto()
-    END = auto()  # a terminal event, or an error
-    ABANDON = auto()  # the turn has no caller any more
-    DISTRUST = auto()  # what comes can no longer be told
-    CLOSE = auto()
-
-
-TRANSITIONS: dict[tuple[State, Signal], State] = {
-    (State.IDLE, Signal.CREATE): State.AWAITED,
-    (State.IDLE, Signal.DISTRUST): State.QUARANTINED,
-    (State.AWAITED, Signal.EVENT): State.STREAMING,
-    (State.AWAITED, Signal.END): State.IDLE,
-    (State.AWAITED, Signal.ABANDON): State.DRAINING,
-    (State.AWAITED, Signal.DISTRUST): State.QUARANTINED,
-    (State.STREAMING, Signal.EVENT): State.STREAMING,
-    (State.STREAMING, Signal.END): State.IDLE,
-    (State.STREAMING, Signal.ABANDON): State.DRAINING,
-    (State.STREAMING, Signal.DISTRUST): State.QUARANTINED,
-    (State.DRAINING, Signal.EVENT): State.DRAINING,
-    (State.DRAINING, Signal.END): State.IDLE,
-    (State.DRAINING, Signal.DISTRUST): State.QUARANTINED,
-    (State.QUARANTINED, Signal.EVENT): State.QUARANTINED,
-    (State.QUARANTINED, Signal.END): State.QUARANTINED,
-    (State.QUARANTINED, Signal.DISTRUST): State.QUARANTINED,
-    **{(state, Signal.CLOSE): State.CLOSED for state in State},
-}
-_IN_FLIGHT = frozenset({State.AWAITED, State.STREAMING, State.DRAINING})
-
-
-class OutOfPlace(Exception):
-    """An event or a call that the state does not allow: the stream it came on cannot be trusted any more."""
-
-
-class Whose(Enum):
-    """For whom an event is."""
-
-    TURN = auto()
-    PROBE = auto()
-    NOBODY = auto()
-
-
-class Verdict(Enum):
-    """What a host did with a made-up response id."""
-
-    REFUSED = auto()
-    ACCEPTED = auto()
-    UNCLEAR = auto()
-
-
-class Lane:
-    """What a lane is doing, and the head that it can be continued from.
-
-    Creates are answered in order: the events that arrive belong to the first one that has not ended.
-
-        IDLE ─create─▶ AWAITED ─event─▶ STREAMING ─end─▶ IDLE        any ─close─▶ CLOSED
-                          └──────abandon───▶ DRAINING ─end─▶ IDLE    any but CLOSED ─distrust─▶ QUARANTINED
-    """
-
-    def __init__(self, lanes: "Lanes", name: str | None) -> None:
-        self.lanes = lanes
-        self.name = name
-        self.state = State.IDLE
-        self.leased = False
-        self.latest: Head | None = None
-        self.parent: Head | None = None
-        """The head that its turn continues: held by the upstream until that turn ends."""
-        self.verdict: Verdict | None = None
-        self._unanswered: deque[Whose] = deque()
-        self._refused = False
-        """Whether the last event was an error: `response.failed` behind it is no answer to the next create."""
-
-    @property
-    def connection(self) -> int:
-        """The number of the connection that this lane is on."""
-        return self.lanes.connection
-
-    @property
-    def idle(self) -> bool:
-        """Whether a turn may have it."""
-        return self.state is State.IDLE and not self.leased
-
-    @property
-    def in_flight(self) -> bool:
-        """Whether the upstream is at work on it."""
-        return self.state in _IN_FLIGHT
-
-    def holds(self, head: Head) -> bool:
-        """Whether `head` can be continued here now."""
-        return self.idle and self.latest is head and self.lanes.room
-
-    def lends(self, head: Head) -> bool:
-        """Whether a sibling may fork from `head` now, while its first child has this lane."""
-        return (self.in_flight or self.leased) and self.parent is head and self.lanes.can_fork
-
-    def create(self, *creates: Whose, continuing: Head | None = None) -> Head | None:
-        """Creates are about to be written, in this order. Returns the head that dies by it."""
-        self._move(Signal.CREATE)
-        self._unanswered.extend(creates)
-        dead, self.latest = self.latest, None
-        self.parent = continuing if dead is continuing else None
-        return dead
-
-    def take(self, event: Event) -> Whose:
-        """An event arrived: whose is it? Raises OutOfPlace where nobody waits for one."""
-        if self.state is State.QUARANTINED:
-            return Whose.NOBODY
-        if not self._unanswered:
-            raise OutOfPlace(f"{event.label} while nothing was asked")
-        if self._refused and event.kind in TERMINAL:
-            raise OutOfPlace(f"{event.label} of a create that was refused already")
-        self._refused = event.kind is Kind.ERROR
-        dropped, refused = self.state is State.DRAINING, self.state is State.AWAITED
-        whose = self._unanswered[0]
-        ended = event.kind in TERMINAL or event.kind is Kind.ERROR
-        if ended:
-            self._unanswered.popleft()
-        if whose is Whose.PROBE:
-            self.verdict = _verdict(event) if ended else None
-            return Whose.NOBODY if dropped else whose
-        self._move(Signal.END if ended else Signal.EVENT)
-        if ended:
-            self.parent = None
-            # Behind an error that broke an answer off some hosts say `response.failed`: no other turn may meet that.
-            self.lanes.retiring |= event.kind is Kind.ERROR and not refused
-        return Whose.NOBODY if dropped else whose
-
-    def release(self) -> None:
-        """The turn is done with it, whether or not it wrote a create."""
-        self.leased = False
-        if self.state is State.IDLE:
-            self.parent = None
-
-    def abandon(self) -> None:
-        """The turn's caller is gone: what still comes of it is dropped."""
-        self._move(Signal.ABANDON)
-
-    def distrust(self) -> Head | None:
-        """Never use it again. Returns the head that dies by it."""
-        self._move(Signal.DISTRUST)
-        return self._forget()
-
-    def close(self) -> Head | None:
-        """The connection is gone. Returns the head that dies with it."""
-        self._move(Signal.CLOSE)
-        return self._forget()
-
-    def commit(self, head: Head) -> None:
-        """The turn that just ended can be continued from `head`. Raises OutOfPlace unless the lane is idle."""
-        if self.state is not State.IDLE:
-            raise OutOfPlace(f"a head for a lane that is {self.state.name}")
-        self.latest = head
-
-    def _forget(self) -> Head | None:
-        self._unanswered.clear()
-        dead, self.latest, self.parent = self.latest, None, None
-        return dead
-
-    def _move(self, signal: Signal) -> None:
-        try:
-            self.state = TRANSITIONS[self.state, signal]
-        except KeyError:
-            raise OutOfPlace(f"{signal.name} while {self.state.name}") from None
+# So long a lane is idle when its conversation is taken to have ended: tools take less, most of the time. People think
+# for longer; theirs is given up only where so many newer ones need the lanes.
+RESTED_SECONDS = 60.0
 
 
 class Lanes:
@@ -199,12 +22,22 @@ class Lanes:
     never more than one create in flight, and a missing echo makes the one lane the nameless one.
     """
 
-    def __init__(self, connection: int, *, named: bool) -> None:
+    def __init__(
+        self,
+        connection: int,
+        *,
+        named: bool,
+        clock: Callable[[], float],
+        names: Callable[[], int] = lambda: MOST_NAMED,
+    ) -> None:
         self.connection = connection
         self.named = named
+        self.names = names
+        """How many names it may spend in its life, as far as is known of the host by now."""
+        self.clock = clock
         self.proven = False
-        self.retiring = False
-        """Takes no new turns; closes after those that it has."""
+        self.reason: Whole | None = None
+        """Why it takes no new turns, if it takes none; it closes after those that it has."""
         self._lanes: dict[str | None, Lane] = {}
 
     def __iter__(self) -> Iterator[Lane]:
@@ -222,37 +55,92 @@ class Lanes:
         return awaited[0] if len(awaited) == self.in_flight == 1 else None
 
     @property
-    def room(self) -> bool:
-        """Whether one more turn may start."""
-        if self.retiring:
-            return False
-        return self.in_flight < (MOST_IN_FLIGHT if self.proven else 1)
+    def retiring(self) -> bool:
+        """Whether it takes no new turns."""
+        return self.reason is not None
 
     @property
-    def can_fork(self) -> bool:
-        """Whether a head that is being continued may be continued once more, on a lane of its own."""
-        return self.proven and self.room and self.spare() is not None
+    def room(self) -> bool:
+        """Whether one more turn may start."""
+        return not self.retiring and self.in_flight < (MOST_IN_FLIGHT if self.proven else 1)
 
-    def spare(self) -> Lane | None:
-        """A lane that remembers no conversation, made where the budget allows; None where there is none."""
+    @property
+    def busy(self) -> bool:
+        """Whether any turn has a part of it."""
+        return self.in_flight > 0
+
+    @property
+    def promising(self) -> bool:
+        """Whether there may be room for more as soon as the first event is there."""
+        return self.named and not self.proven and not self.retiring and self.busy
+
+    @property
+    def conversations(self) -> int:
+        """How many it carries, those at rest among them."""
+        return sum(not lane.vacant for lane in self._lanes.values())
+
+    @property
+    def taken(self) -> int:
+        """How many names the host has taken, as far as its events show."""
+        return sum(lane.taken for lane in self._lanes.values())
+
+    def retire(self, reason: Whole) -> None:
+        """Take no new turns."""
+        self.reason = reason
+
+    def forking(self, head: Head) -> bool:
+        """Whether a fork of `head` has not begun yet: what it continues must be held until then."""
+        return any(lane.forked is head for lane in self._lanes.values())
+
+    def keeps(self, head: Head) -> bool:
+        """Whether `head` can be continued on another lane without a conversation being given up."""
+        return self.proven and self.spare(beside=head) is not None
+
+    def can_fork(self, head: Head) -> bool:
+        """Whether `head` may be continued on another lane."""
+        return self.proven and self._beside(head) is not None
+
+    def spare(self, *, beside: Head | None = None) -> Lane | None:
+        """A lane that no conversation goes on from, and that does not hold `beside`; None where there is none.
+
+        In this order: one that remembers nothing; a new one, where the budget allows; the one whose undo is oldest.
+        """
         if not self.room:
             return None
-        for lane in self._lanes.values():
-            if lane.idle and lane.latest is None:
-                return lane
-        if len(self._lanes) >= (MOST_NAMED if self.named else 1):
-            return None
+        vacant = [
+            lane for lane in self._lanes.values() if lane.vacant and (beside is None or lane.latest is not beside)
+        ]
+        empty = next((lane for lane in vacant if lane.latest is None), None)
+        if empty or len(self._lanes) >= (self.names() if self.named else 1):
+            return empty or next(iter(vacant), None)
         return Lane(self, f"l{len(self._lanes) + 1}" if self.named else None)
 
-    def oldest(self) -> Lane | None:
-        """An idle lane whose conversation may be given up, the one used longest ago; None where there is none."""
+    def oldest(self, *, beside: Head | None = None) -> Lane | None:
+        """An idle lane whose conversation may be given up, the one used longest ago; never the one with `beside`."""
         if not self.room:
             return None
-        return next((lane for lane in self._lanes.values() if lane.idle), None)
+        free = (lane for lane in self._lanes.values() if lane.free and (beside is None or lane.latest is not beside))
+        return min(free, key=lambda lane: lane.used_at, default=None)
+
+    def rested(self, *, beside: Head | None = None) -> Lane | None:
+        """The same, if its conversation can be taken to have ended."""
+        lane = self.oldest(beside=beside)
+        return lane if lane and self.clock() - lane.used_at >= RESTED_SECONDS else None
+
+    def claim(self, head: Head, *, fork: bool) -> Lane | None:
+        """The lane on which a turn goes on from `head`: its own, or for a fork another; None where there is none."""
+        if fork:
+            return self._beside(head)
+        return next((lane for lane in self._lanes.values() if lane.holds(head)), None)
 
     def lease(self, lane: Lane, continuing: Head | None = None) -> None:
-        """A turn has `lane` now, and goes on from `continuing` there."""
-        lane.leased, lane.parent = True, continuing
+        """A turn has `lane` now, and goes on from `continuing`: what that lane holds, or what another does."""
+        own = lane.latest is continuing
+        lane.leased = True
+        lane.parent, lane.forked = (continuing, None) if own else (None, continuing)
+        if continuing and not own:
+            for holder in self._lanes.values():
+                holder.kept |= holder.latest is continuing
         self._lanes.pop(lane.name, None)
         self._lanes[lane.name] = lane
 
@@ -280,15 +168,11 @@ class Lanes:
             return None
         return lane if lane.state is State.AWAITED else None
 
+    def _beside(self, head: Head) -> Lane | None:
+        return self.spare(beside=head) or self.rested(beside=head)
+
     def _unname(self, lane: Lane) -> None:
         """The host did not echo the name: it has no lanes, and took the create on its only one."""
         self.named = False
         lane.name = None
         self._lanes = {None: lane}
-
-
-def _verdict(event: Event) -> Verdict:
-    if event.kind is Kind.ERROR:
-        return Verdict.REFUSED if refusal(event.frame).not_found else Verdict.UNCLEAR
-    # A failure may have any cause; whatever else ends a response means that the id was taken for a known one.
-    return Verdict.UNCLEAR if event.type == "response.failed" else Verdict.ACCEPTED

@@ -44,6 +44,7 @@ class Whole(StrEnum):
     REJECTED = "rejected"
     NOT_FOUND = "not_found"
     LANES_REFUSED = "lanes_refused"
+    LANES_BUSY = "lanes_busy"
 
 
 class Plain(StrEnum):
@@ -52,6 +53,7 @@ class Plain(StrEnum):
     MODE_OFF = "mode_off"
     OBSERVED = "observed"
     SEMANTIC_HEADER = "semantic_header"
+    IMAGES = "images"
     NO_WEBSOCKET = "no_websocket"
     UPGRADE_REFUSED = "upgrade_refused"
     DIAL_FAILED = "dial_failed"
@@ -85,7 +87,8 @@ MEANINGS: dict[Reason, str] = {
     Whole.HOST_UNVERIFIED: "The host has not refused a made-up response id, so it may lose context unseen: no deltas.",
     Whole.CONTEXT_SUSPECT: "The host counted far fewer input tokens than a delta implied: no more deltas to it.",
     Whole.FORCED: "`x-openline-mode: full` asked for it.",
-    Whole.HOSTED_TOOLS: "The response before used tools that the upstream runs: the history need not hold all of it.",
+    Whole.HOSTED_TOOLS: "The response before used tools that the upstream runs, or whose calls it words: "
+    "the history need not hold all of it.",
     Whole.COMPACTION: "The history was compacted; the chain starts again.",
     Whole.TRUNCATION: "`truncation: auto` lets the upstream drop items, so what it remembers is not known.",
     Whole.UNFINISHED: "The response before failed, was incomplete or was abandoned.",
@@ -97,10 +100,12 @@ MEANINGS: dict[Reason, str] = {
     Whole.REJECTED: "The continuation before was answered with an error, which makes the upstream forget its parent.",
     Whole.NOT_FOUND: "The upstream no longer knew the response; the full context was sent at once.",
     Whole.LANES_REFUSED: "The host took no lane, or had none left; the turn was repeated on a new connection.",
+    Whole.LANES_BUSY: "The connection that remembers this conversation runs as many turns as the host allows at once.",
     Plain.MODE_OFF: '`mode = "off"`, or the header `x-openline-mode: off`.',
     Plain.OBSERVED: '`mode = "observe"`: plain HTTP; its record says how it would have gone in mode `on`.',
     Plain.SEMANTIC_HEADER: "A header that a socket cannot carry: `Idempotency-Key`, `Cookie`, a listed one, "
     "or what looks like an unlisted credential.",
+    Plain.IMAGES: '`upstream.images = "http"`: the input holds images, and how they are prepared is left to the host.',
     Plain.NO_WEBSOCKET: "The host has no WebSocket mode; it is asked again after a while.",
     Plain.UPGRADE_REFUSED: "The host answered the upgrade with 401 or 403: plain HTTP tells what it means by that.",
     Plain.DIAL_FAILED: "No connection could be opened.",

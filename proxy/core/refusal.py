@@ -47,6 +47,7 @@ _NOT_TAKEN = re.compile(
 )
 # The field itself, and not one of that name within the caller's tools.
 _STREAM_ID = re.compile(r"(?<![\w.])stream_id\b(?!\.)")
+_CONNECTION_LIMIT = re.compile(r"^(?:the |responses )?websocket connection limit reached", re.IGNORECASE)
 # Codes that only repeat the status.
 _VAGUE_CODES = frozenset({"not_found", "not_found_error", "404"})
 # What decoding raises: MsgspecError and UnicodeDecodeError are ValueErrors.
@@ -57,6 +58,7 @@ class _Error(msgspec.Struct):
     """An error object; every part of it may be missing."""
 
     message: object = None
+    detail: object = None
     type: object = None
     code: object = None
     param: object = None
@@ -96,6 +98,8 @@ class Refusal:
     @property
     def connection_limit(self) -> bool:
         """Whether the connection is past its age limit."""
+        if self.code is None:  # xAI leaves it out at times (protocol.md, "Known hosts")
+            return _CONNECTION_LIMIT.search(self.message) is not None
         return self.code == "websocket_connection_limit_reached"
 
     @property
@@ -134,7 +138,8 @@ def refusal(frame: bytes) -> Refusal:
     if not wrapped.startswith(b"{"):
         # A flat frame's `type` is the event's, "error", which says nothing. Some say `error` for `message`.
         given.message = _said(wrapped) or given.message
-    message = given.message if isinstance(given.message, str) else _UNTOLD
+    # The ChatGPT backend says `detail` for `message`.
+    message = next((said for said in (given.message, given.detail) if isinstance(said, str)), _UNTOLD)
     status = outer.status if _is_failure(outer.status) else _status(given)
     return Refusal(
         status,

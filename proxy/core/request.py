@@ -16,7 +16,19 @@ _STATE_FIELDS = ("previous_response_id", "conversation", "prompt")
 _TRANSPORT_FIELDS = frozenset({"stream", "background", "previous_response_id", "input"})
 # Tools that run at the caller's, or only read: a replay repeats no act of theirs.
 _HARMLESS_TOOLS = frozenset(
-    {"function", "custom", "namespace", "tool_search", "file_search", "web_search", "web_search_preview"}
+    {
+        "apply_patch",
+        "computer",
+        "computer_use_preview",
+        "custom",
+        "file_search",
+        "function",
+        "local_shell",
+        "namespace",
+        "tool_search",
+        "web_search",
+        "web_search_preview",
+    }
 )
 _WORDS = {b"true": True, b"false": False, b"null": None}
 
@@ -102,15 +114,20 @@ class CreateRequest:
         except (msgspec.MsgspecError, RecursionError):
             return False
 
-    def droppable(self, skip: int) -> int:
-        """The bytes of reasoning that the upstream may leave out of the context, given the items after `skip`.
+    def asks(self, skip: int) -> bool:
+        """Whether the items after `skip` may hold something that a user says; a look at the bytes, no more."""
+        return any(b'"user"' in item for item in self.raw_items()[skip:])
 
-        With a user's message the reasoning before it goes out of use.
+    def droppable(self, skip: int) -> int:
+        """The bytes that the upstream may leave out of the context, given the items after `skip`.
+
+        With a user's message the reasoning before it goes out of use; with a compaction, all that is before it.
         """
-        items = self.raw_items()
-        if not any(b'"user"' in item for item in items[skip:]):
+        if any(b'"compaction"' in item for item in self.raw_items()[skip:]):
+            return sum(map(len, self.raw_items()))
+        if not self.asks(skip):
             return 0
-        return sum(len(item) for item in items if b'"encrypted_content"' in item)
+        return sum(len(item) for item in self.raw_items() if b'"encrypted_content"' in item)
 
     def frame(self, previous: str | None = None, skip: int = 0, lane: str | None = None) -> bytes:
         """The `response.create` frame: all items, or those after the first `skip` continuing from `previous`."""

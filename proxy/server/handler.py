@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from secrets import token_hex
 
 import msgspec
 from aiohttp import web
 
-from proxy.config import OWN_HEADERS, Mode, Settings
+from proxy.config import Mode, Settings
 from proxy.core.reasons import Passed, Plain, Route
 from proxy.core.request import NotPlain
 from proxy.errors import Answer, Problem, Refused
@@ -19,13 +19,14 @@ from proxy.server.cors import is_preflight
 from proxy.server.engine import Engine
 from proxy.server.guard import Guard
 from proxy.server.intake import Intake
+from proxy.server.reservation import by_header, by_image
 from proxy.server.responses import HttpSink, labels
 from proxy.server.status import Identity
 from proxy.server.target import Target, target
 from proxy.turns.outcome import End, Outcome, Would
 from proxy.turns.sink import CallerGone, Onlooker
 from proxy.turns.turn import Turn
-from proxy.upstream.address import SEMANTIC, pool_key, unlisted_credential
+from proxy.upstream.address import pool_key
 from proxy.upstream.http import HttpRequest, sliced
 
 _RESPONSES = "/v1/responses"
@@ -80,7 +81,6 @@ class Handler:
         self._settings = settings
         self._engine = engine
         self._guard = guard
-        self._semantic = {*SEMANTIC, *(name.lower() for name in settings.upstream.semantic_headers)}
         self.mode: Mode = settings.mode
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
@@ -211,15 +211,10 @@ class Handler:
             await self._pass(call, origin, Passed.QUERY)
         elif mode == "off":
             await self._pass(call, origin, Plain.MODE_OFF)
-        elif not self._is_semantic(call.request.headers):
-            await self._turn(call, origin, mode)
-        elif mode == "observe":
-            try:
-                await self._pass(call, origin, Plain.OBSERVED)
-            finally:
-                call.outcome.would = Would(Route.HTTP, Plain.SEMANTIC_HEADER, call.upload.size)
+        elif by_header(call.request.headers, call.engine.settings.upstream):
+            await self._keep(call, origin, Plain.SEMANTIC_HEADER, mode)
         else:
-            await self._pass(call, origin, Plain.SEMANTIC_HEADER)
+            await self._turn(call, origin, mode)
 
     def _mode(self, request: web.Request) -> str:
         """The setting, or what the header says for this one turn."""
@@ -249,6 +244,9 @@ class Handler:
         except NotPlain as error:
             await self._pass(call, came, error.reason)
             return
+        if by_image(create, upstream):
+            await self._keep(call, came, Plain.IMAGES, mode)
+            return
         key = pool_key(
             call.engine.address,
             origin.headers,
@@ -272,11 +270,15 @@ class Handler:
         finally:
             observation.end()
 
-    def _is_semantic(self, headers: Mapping[str, str]) -> bool:
-        """Whether a header means something that a shared socket cannot carry."""
-        listed = {name.lower() for name in self._settings.upstream.identity_headers}
-        passing = [name for name in headers if not name.lower().startswith(OWN_HEADERS)]
-        return any(name in headers for name in self._semantic - listed) or unlisted_credential(passing, listed)
+    async def _keep(self, call: _Call, came: HttpRequest, reason: Plain, mode: str) -> None:
+        """Send a turn that is kept for plain HTTP, in mode `observe` with a note that `on` would have kept it too."""
+        if mode != "observe":
+            await self._pass(call, came, reason)
+            return
+        try:
+            await self._pass(call, came, Plain.OBSERVED)
+        finally:
+            call.outcome.would = Would(Route.HTTP, reason, call.upload.size)
 
     async def _pass(
         self, call: _Call, origin: HttpRequest, reason: Passed | Plain, onlooker: Onlooker | None = None

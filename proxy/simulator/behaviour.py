@@ -1,11 +1,12 @@
 """Behaviour: which of the servers that speak the protocol the simulator is, as one frozen value."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from proxy.simulator.errors import ErrorShape
+from proxy.simulator.errors import ErrorShape, LaneRefusal
 from proxy.simulator.model import Model
 from proxy.simulator.oracle import Oracle
 
@@ -48,6 +49,9 @@ class Behaviour:
     websocket_refusal: int = 426
     compress: bool = True
     lanes: bool = True
+    lane_refusal: LaneRefusal = "unknown_parameter"
+    named_lanes: int = 32
+    in_flight: int = 16
     steering: bool = True
     age_limit: float = 3600.0
     clock: Callable[[], float] = time.monotonic
@@ -69,11 +73,12 @@ class Behaviour:
     event_seconds: float = 0.0
     link: Link = Link()
     cors: bool = False
+    base_path: str = "/v1"
     echo_paths: bool = True
     journal_limit: int = 1_000
 
     def __post_init__(self) -> None:
-        for name in ("delta_chars", "frame_limit", "journal_limit", "store_limit"):
+        for name in ("delta_chars", "frame_limit", "in_flight", "journal_limit", "named_lanes", "store_limit"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Behaviour.{name} must be at least 1")
         for name in ("think_seconds", "event_seconds", "age_limit"):
@@ -81,6 +86,8 @@ class Behaviour:
                 raise ValueError(f"Behaviour.{name} must not be negative")
         if not callable(self.forgetful) and not 0 <= self.forgetful <= 1:
             raise ValueError("Behaviour.forgetful must be a probability from 0 to 1, or a predicate on a response id")
+        if not re.fullmatch(r"(/[\w.~-]+)+", self.base_path):
+            raise ValueError("Behaviour.base_path must be a path such as /v1, without a slash at its end")
         unknown = self.error_omits - set(OMITTABLE)
         if unknown:
             raise ValueError(f"Behaviour.error_omits: {sorted(unknown)} is not among {', '.join(OMITTABLE)}")

@@ -9,7 +9,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from proxy.simulator import noise
 from proxy.simulator.bodies import parse
-from proxy.simulator.errors import ApiError, RefusedError, age_limit, invalid
+from proxy.simulator.errors import ApiError, RefusedError, age_limit, invalid, no_lanes
 from proxy.simulator.faults import Fault
 from proxy.simulator.host import Host
 from proxy.simulator.journal import Entry, Headers
@@ -20,8 +20,6 @@ from proxy.simulator.turn import Turn
 from proxy.simulator.validation import LANE_NAME
 from proxy.tasks import Tasks
 
-IN_FLIGHT = 16
-NAMED_LANES = 32
 _CLOSE_SECONDS = 2.0
 
 
@@ -41,10 +39,11 @@ class Connection:
             decode_text=False,
         )
         self._lanes: dict[str | None, asyncio.Lock] = {None: asyncio.Lock()}
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._slots = asyncio.Semaphore(host.behaviour.in_flight)
         self._steering = Steering()
         self._tasks = Tasks()
         self._opened = host.behaviour.clock()
+        self._echoed = False
 
     async def run(self, answer_headers: dict[str, str]) -> web.StreamResponse:
         """Accept the upgrade and serve the socket until it ends."""
@@ -98,12 +97,14 @@ class Connection:
     async def send(self, lane: str | None, event: Item) -> None:
         """Send an event; a named lane's events carry its name."""
         named = event if lane is None else {**event, "stream_id": lane}
+        self._echoed |= lane is not None
         await self._socket.send_frame(msgspec.json.encode(named), WSMsgType.TEXT)
 
     async def error(self, lane: str | None, error: ApiError) -> None:
         """Send an error frame in this host's shape."""
         behaviour = self._host.behaviour
         frame = error.frame(lane, behaviour.error_shape, behaviour.error_omits)
+        self._echoed |= "stream_id" in frame
         await self._socket.send_frame(msgspec.json.encode(frame), WSMsgType.TEXT)
 
     async def _grow_old(self) -> None:
@@ -133,7 +134,9 @@ class Connection:
             await self.error(None, ApiError(400, f"Unknown event type: {kind!r}.", "invalid_value", "type"))
 
     async def _create(self, raw: bytes, body: dict[str, object]) -> None:
-        lane, previous = body.get("stream_id"), body.get("previous_response_id")
+        behaviour = self._host.behaviour
+        ignored = not behaviour.lanes and behaviour.lane_refusal == "ignored"
+        lane, previous = None if ignored else body.get("stream_id"), body.get("previous_response_id")
         name = lane if isinstance(lane, str) else None
         entry = Entry(
             self._host.journal.next_number(),
@@ -145,9 +148,10 @@ class Connection:
             body,
             previous if isinstance(previous, str) else None,
             generate=body.get("generate") is not False,
+            at_work=self._host.journal.at_work(self._number) + 1,
+            echoed=self._echoed,
         )
         self._host.journal.add(entry)
-        behaviour = self._host.behaviour
         if self._time_left() <= 0:
             self._rejected(entry, age_limit(behaviour.age_limit))
             await self.expire()
@@ -166,17 +170,18 @@ class Connection:
     def _lane(self, name: object) -> asyncio.Lock:
         if name is None:
             return self._lanes[None]
-        if not self._host.behaviour.lanes:
-            raise invalid("Unknown parameter: 'stream_id'.", "stream_id", "unknown_parameter")
+        behaviour = self._host.behaviour
+        if not behaviour.lanes:
+            raise no_lanes(behaviour.lane_refusal)
         if not isinstance(name, str) or not LANE_NAME.fullmatch(name):
             raise invalid(
                 "Invalid 'stream_id': expected 1 to 256 characters of letters, digits, '_', '.' and '-'.",
                 "stream_id",
                 "invalid_stream_id",
             )
-        if name not in self._lanes and len(self._lanes) > NAMED_LANES:
+        if name not in self._lanes and len(self._lanes) > behaviour.named_lanes:
             raise invalid(
-                f"A websocket connection can have at most {NAMED_LANES} streams.",
+                f"A websocket connection can have at most {behaviour.named_lanes} streams.",
                 "stream_id",
                 "websocket_stream_limit_reached",
             )

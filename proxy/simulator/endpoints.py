@@ -11,6 +11,7 @@ from proxy.simulator.answers import api_headers, error_answer, json_answer
 from proxy.simulator.bodies import decompress, parse
 from proxy.simulator.errors import ApiError, RefusedError
 from proxy.simulator.host import Host
+from proxy.simulator.images import policy
 from proxy.simulator.prompt import items_of, render, shown
 from proxy.simulator.response import Usage
 from proxy.simulator.usage import tokens
@@ -62,10 +63,12 @@ def compact(raw: bytes, encoding: str) -> web.Response:
     digest = blake2b(prompt, digest_size=24).hexdigest()
     kept = [item for item in items if item.get("role") == "user"]
     compaction = {"id": f"cmp_{digest}", "type": "compaction", "encrypted_content": f"gAAAAA{digest * 3}"}
+    images = policy(body, items, "http")
     return json_answer(
         {
             "id": f"resp_{secrets.token_hex(24)}",
             "object": "response.compaction",
+            **({"image": {"context_compression": images}} if images else {}),
             "created_at": int(time.time()),
             "output": [*kept, compaction],
             "usage": Usage(input=tokens(prompt), output=16).described(),

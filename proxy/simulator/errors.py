@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-ErrorShape = Literal["wrapped", "flat", "text"]
+ErrorShape = Literal["wrapped", "flat", "text", "detail"]
+LaneRefusal = Literal["unknown_parameter", "invalid_stream_id", "text", "vague", "ignored"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class ApiError:
             frame["error"] = inner
         elif shape == "flat":
             frame |= {key: value for key, value in inner.items() if key != "type"}
+        elif shape == "detail":
+            frame["error"] = {"detail": self.message}
         else:
             frame = {"type": "error", "stream_id": lane, "error": self.message}
         if self.headers and shape != "text":
@@ -74,6 +77,15 @@ def not_found(identifier: str, status: int) -> ApiError:
 def invalid(message: str, param: str | None = None, code: str | None = None) -> RefusedError:
     """The request is wrong: 400."""
     return RefusedError(ApiError(400, message, code, param))
+
+
+def no_lanes(how: LaneRefusal) -> RefusedError:
+    """The host knows no `stream_id`: what it says of one."""
+    if how == "unknown_parameter":
+        return invalid("Unknown parameter: 'stream_id'.", "stream_id", "unknown_parameter")
+    if how == "invalid_stream_id":
+        return invalid("Streams are not available.", None, "invalid_stream_id")
+    return invalid("Unsupported parameter: stream_id" if how == "text" else "Bad Request")
 
 
 def age_limit(seconds: float) -> ApiError:

@@ -23,6 +23,8 @@ class Entry:
     `context` and `prompt` are what the model was given: None when the create was rejected or not reached yet. Fields
     that no model is shown stand in `prompt` too, ahead of the rest.
     `status` is the HTTP status, or what it would have been; `cut` means that no terminal event was sent.
+    Of a create on a socket: `at_work` is on how many, with it, that socket was at work when it arrived (warm-ups do
+    not count), and `echoed` whether an event had carried a lane's name there before.
     """
 
     n: int
@@ -42,6 +44,8 @@ class Entry:
     status: int = 200
     error_code: str | None = None
     response_id: str | None = None
+    at_work: int = 0
+    echoed: bool = False
 
     @property
     def size(self) -> int:
@@ -113,6 +117,11 @@ class Journal(Sequence[Entry]):
         """The number of the entry to come."""
         self._count += 1
         return self._count
+
+    def at_work(self, connection: int) -> int:
+        """On how many creates that are no warm-ups this connection is at work."""
+        mine = (entry for entry in self._entries if entry.connection == connection)
+        return sum(entry.generate and entry.outcome == "running" for entry in mine)
 
     def add(self, entry: Entry) -> None:
         """Note a create."""

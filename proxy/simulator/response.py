@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from proxy.simulator.images import Policy
 from proxy.simulator.prompt import Item
 
 _DEFAULTS: Mapping[str, object] = {
@@ -49,7 +50,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Response:
-    """One response at one moment. `store` is what the host makes of the request's wish."""
+    """One response at one moment. `store` is what the host makes of the request's wish, and so is `images`."""
 
     id: str
     request: Item
@@ -60,6 +61,7 @@ class Response:
     usage: Usage | None = None
     error: Item | None = None
     incomplete_reason: str | None = None
+    images: Policy | None = None
 
     def ended(self, status: str, output: Sequence[Item], usage: Usage) -> "Response":
         """The same response, ended."""
@@ -90,6 +92,8 @@ class Response:
         conversation = request.get("conversation")
         if conversation is not None:
             described["conversation"] = {"id": conversation} if isinstance(conversation, str) else conversation
+        if self.images is not None:
+            described["image"] = {"context_compression": self.images}
         if request.get("prompt") is not None:
             described["prompt"] = request["prompt"]
         return described

@@ -12,8 +12,9 @@ from proxy.simulator.faults import Fault
 from proxy.simulator.host import Host
 from proxy.simulator.journal import Handshake, Headers, Request
 
-_RESPONSES = "/v1/responses"
-_ECHO, _ECHO_STREAM = "/v1/_echo", "/v1/_echo_stream"
+# Below the host's base path.
+_RESPONSES = "/responses"
+_ECHO, _ECHO_STREAM = "/_echo", "/_echo_stream"
 
 
 class Routes:
@@ -28,11 +29,11 @@ class Routes:
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # that was not part of the answer
-        path = request.path
+        path = self._path(request)
         headers: Headers = tuple(
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers
         )
-        if path.startswith(control.PREFIX):
+        if request.path.startswith(control.PREFIX):
             return await control.handle(self._host, self._strike, request, await request.content.read())
         if path == _RESPONSES and request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._upgrade(request, headers)
@@ -41,6 +42,11 @@ class Routes:
         if self._host.behaviour.cors and "Origin" in request.headers:
             return await self._to_page(request, headers)
         return await self._with_body(request, headers)
+
+    def _path(self, request: web.BaseRequest) -> str:
+        """The path below the host's base path; empty where it is not below it."""
+        base = self._host.behaviour.base_path
+        return request.path.removeprefix(base) if request.path.startswith(f"{base}/") else ""
 
     async def _to_page(self, request: web.BaseRequest, headers: Headers) -> web.StreamResponse:
         """Answer a page's browser. It asks first whether the page may ask, without a key."""
@@ -55,7 +61,7 @@ class Routes:
     async def _with_body(self, request: web.BaseRequest, headers: Headers) -> web.StreamResponse:
         body = await request.content.read()
         error = self._unauthorised(request)
-        if error is None and request.path == _RESPONSES and request.method == "POST":
+        if error is None and self._path(request) == _RESPONSES and request.method == "POST":
             return await exchange.create(self._host, request, headers, body)
         try:
             return error_answer(error) if error else await self._other(request, headers, body)
@@ -70,16 +76,16 @@ class Routes:
             self._host.saw(Request(request.method, request.raw_path, headers, b"".join(received)))
 
     async def _other(self, request: web.BaseRequest, headers: Headers, body: bytes) -> web.StreamResponse:
-        method, path = request.method, request.path
+        method, path = request.method, self._path(request)
         if self._host.behaviour.echo_paths and (path == _ECHO or path.startswith(f"{_ECHO}/")):
             return echo.whole(request, headers, body)
-        if (method, path) == ("POST", "/v1/chat/completions"):
+        if (method, path) == ("POST", "/chat/completions"):
             return await endpoints.chat(request, body)
-        return self._plain_call(request, body) or error_answer(ApiError(404, f"Invalid URL ({method} {path})"))
+        return self._plain_call(request, body) or error_answer(ApiError(404, f"Invalid URL ({method} {request.path})"))
 
     def _plain_call(self, request: web.BaseRequest, body: bytes) -> web.Response | None:
-        method, path = request.method, request.path
-        if (method, path) == ("GET", "/v1/models"):
+        method, path = request.method, self._path(request)
+        if (method, path) == ("GET", "/models"):
             return endpoints.models()
         if (method, path) == ("POST", f"{_RESPONSES}/compact"):
             return endpoints.compact(body, request.headers.get("Content-Encoding", ""))

@@ -70,7 +70,8 @@ class Simulator:
             raise
         self._runner = runner
         bound = runner.addresses[0]
-        return f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}/v1"
+        address = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        return f"http://{address}:{bound[1]}{self._host.behaviour.base_path}"
 
     async def close(self) -> None:
         """Cut every connection and stop listening."""

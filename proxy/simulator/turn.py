@@ -12,6 +12,7 @@ from proxy.simulator import events, validation
 from proxy.simulator.errors import ApiError, RefusedError, not_found
 from proxy.simulator.faults import Fault
 from proxy.simulator.host import Host
+from proxy.simulator.images import policy
 from proxy.simulator.journal import Entry
 from proxy.simulator.memory import Memory, Remembered, Stored
 from proxy.simulator.model import Answer, Status
@@ -158,7 +159,8 @@ class Turn:
         if behaviour.parent_gone_at == "next_created" and self._memory:
             self._memory.move_on(entry.lane, None)
         store = self._body.get("store") is not False and behaviour.honours_store
-        response = Response(f"resp_{secrets.token_hex(24)}", self._body, store, int(time.time()))
+        images = policy(self._body, context, entry.transport)
+        response = Response(f"resp_{secrets.token_hex(24)}", self._body, store, int(time.time()), images=images)
         answer, prompt = Answer(()), None
         if entry.generate:
             prompt = render(self._body, context, summaries_count=behaviour.summaries_count)

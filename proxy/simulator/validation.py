@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from proxy.simulator.errors import invalid
+from proxy.simulator.images import check_images
 from proxy.simulator.prompt import Item, reference
 
 LANE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}")
@@ -27,6 +28,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "top_p": (int, float),
     "max_output_tokens": (int,),
     "input": (str, list),
+    "image": (dict,),
 }
 _NAMES = {str: "a string", list: "an array", dict: "an object", bool: "a boolean", int: "an integer"}
 
@@ -39,6 +41,7 @@ def check_fields(body: Item) -> None:
             expected = "a number" if float in kinds else " or ".join(_NAMES[kind] for kind in kinds)
             raise invalid(f"Invalid type for '{name}': expected {expected}.", name, "invalid_type")
     check_tools(body.get("tools"))
+    check_images(body)
     if not body.get("model"):
         raise invalid("Missing required parameter: 'model'.", "model", "missing_required_parameter")
     if body.get("stream_options") is not None and body.get("stream") is not True:
@@ -82,7 +85,8 @@ def check_items(items: object) -> None:
         for name in ("type", "call_id"):
             if not isinstance(item.get(name), str | None):
                 raise invalid(f"Invalid type for '{where}.{name}'.", f"{where}.{name}", "invalid_type")
-        check_tools(item.get("tools"), f"{where}.tools")
+        if kind != "mcp_list_tools":  # those of a server have no type
+            check_tools(item.get("tools"), f"{where}.tools")
         if kind is None and item.get("role") is None and reference(item) is None:
             raise invalid(f"Missing required parameter: '{where}.type'.", f"{where}.type", "missing_required_parameter")
         if kind == "message" or (kind is None and item.get("role") is not None):

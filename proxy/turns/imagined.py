@@ -7,7 +7,8 @@ from proxy.config import Settings
 from proxy.core.continuation import Continuation, Delta, Trust
 from proxy.core.events import Event, Kind
 from proxy.core.heads import Head, Heads
-from proxy.core.lanes import Lane, Lanes, OutOfPlace, State
+from proxy.core.lane import Lane, OutOfPlace, State
+from proxy.core.lanes import Lanes
 from proxy.core.reasons import Whole
 from proxy.upstream.capabilities import Host
 from proxy.upstream.choice import Coming, Move, choose
@@ -41,23 +42,7 @@ class ImaginedConnection:
     lanes: Lanes
     expires: float
     used_at: float
-    reason: Whole = Whole.ROTATED
     asked: bool = field(default=True, init=False)
-
-    @property
-    def busy(self) -> bool:
-        """Whether any turn has a part of it."""
-        return self.lanes.in_flight > 0
-
-    @property
-    def spare(self) -> bool:
-        """Whether a turn can start on it without a conversation being given up."""
-        return self.lanes.spare() is not None
-
-    @property
-    def occupied(self) -> bool:
-        """Whether a turn can start on it if a conversation is given up."""
-        return self.lanes.oldest() is not None
 
     def lease(self, lane: Lane, continuing: Head | None = None) -> Lease:
         """Give `lane` to a turn, which goes on from `continuing` there."""
@@ -66,8 +51,7 @@ class ImaginedConnection:
 
     def retire(self, reason: Whole) -> None:
         """Take no new turns."""
-        self.reason = reason
-        self.lanes.retiring = True
+        self.lanes.retire(reason)
 
     async def write(self, lease: Lease, frame: bytes, probe: bytes | None, pong_seconds: float) -> None:
         """Nothing is written."""
@@ -136,23 +120,20 @@ class ImaginedPool:
         connection.used_at = self._clock()
         if lane.in_flight and not (connection.lanes.proven and _drained(lane)):
             self._end(connection, Whole.UNFINISHED)
-        elif connection.lanes.retiring and not connection.busy:
-            self._end(connection, connection.reason)
+        elif connection.lanes.reason and not connection.lanes.busy:
+            self._end(connection, connection.lanes.reason)
 
     def _claim(self, head: Head, *, fork: bool) -> Lease | None:
         connection = self._connections.get(head.place.connection)
         if connection is None:
             return None
-        if fork:
-            beside = connection.lanes.spare()
-            return connection.lease(beside) if beside else None
-        held = next((lane for lane in connection.lanes if lane.holds(head)), None)
-        return connection.lease(held, head) if held else None
+        lane = connection.lanes.claim(head, fork=fork)
+        return connection.lease(lane, head) if lane else None
 
     def _any(self, key: bytes) -> Lease | None:
         own = [one for one in self._connections.values() if one.key == key]
         others = [one for one in self._connections.values() if one.key != key]
-        move, sight = choose(own, others, Coming(0, 0), self._limits)
+        move, sight = choose(own, others, Coming(0, 0), self._limits, lanes=self._host.has_lanes)
         chosen = next((one for one in (*own, *others) if one is sight), None)
         if move is Move.DIAL:
             if chosen:
@@ -165,7 +146,7 @@ class ImaginedPool:
         self._opened += 1
         now, age, named = self._clock(), self._host.known.age_limit_seconds, self._host.has_lanes
         margin = min(self._limits.min_remaining_seconds, age / 5) * _SPREAD
-        lanes = Lanes(self._opened, named=named)
+        lanes = Lanes(self._opened, named=named, clock=self._clock, names=lambda: self._host.names)
         lanes.proven = named
         connection = ImaginedConnection(key, lanes, expires=now + age - margin, used_at=now)
         self._connections[self._opened] = connection
@@ -173,7 +154,7 @@ class ImaginedPool:
 
     def _retire(self, connection: ImaginedConnection, reason: Whole) -> None:
         connection.retire(reason)
-        if not connection.busy:
+        if not connection.lanes.busy:
             self._end(connection, reason)
 
     def _end(self, connection: ImaginedConnection, reason: Whole) -> None:

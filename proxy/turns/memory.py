@@ -78,7 +78,7 @@ class Memory:
     def released(self, lease: Lease) -> None:
         """The turn is over: the head that its lane moved on from can be continued no more, not even by a fork."""
         if lease.dead and not lease.dead.stored:
-            continued = lease.dead is lease.continuing
+            continued = lease.dead is lease.continuing or lease.undone
             self._heads.bury(lease.dead, Whole.PARENT_CONTINUED if continued else Whole.EVICTED)
 
     def lasting(self) -> tuple[list[StoredHead], list[StoredItem]]:
@@ -92,15 +92,23 @@ class Memory:
 
     def _doubt(self, turn: Turn, ending: Ending) -> Whole | None:
         """Why nothing can be continued from here, if nothing can."""
-        if isinstance(turn.continuation, Delta) and context_suspect(
-            turn.continuation.head,
-            ending.usage,
-            settings_size(turn.request),
-            turn.request.droppable(turn.continuation.skip),
+        # A context that was compacted is small, and not lost.
+        compacted = Whole.COMPACTION in (ending.reason, turn.request.ends_in_compaction and Whole.COMPACTION)
+        if (
+            not compacted
+            and isinstance(turn.continuation, Delta)
+            and context_suspect(
+                turn.continuation.head,
+                ending.usage,
+                settings_size(turn.request),
+                turn.request.droppable(turn.continuation.skip),
+            )
         ):
             turn.outcome.context_suspect = True
             self._host.suspected()
             return Whole.CONTEXT_SUSPECT
+        if self._host.keeps_nothing:  # nor is its lane kept from others
+            return self._host.trust.distrust
         if turn.request.truncates:
             return Whole.TRUNCATION
         return Whole.COMPACTION if turn.request.ends_in_compaction else ending.reason

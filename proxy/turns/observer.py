@@ -12,7 +12,7 @@ from proxy.core.continuation import Delta
 from proxy.core.events import TERMINAL, Event, Kind
 from proxy.core.explanation import happened
 from proxy.core.heads import Heads
-from proxy.core.lanes import OutOfPlace, State
+from proxy.core.lane import OutOfPlace, State
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Plain, Route, Whole
 from proxy.turns.imagined import ImaginedHost, ImaginedPool, arrive

@@ -107,11 +107,16 @@ class Turns:
         await self._deliver(turn, sink, lease, batch)
 
     def _frames(self, turn: Turn, lease: Lease) -> tuple[bytes, bytes | None]:
-        """The create, and the question that an unknown host is asked ahead of it, once a connection."""
+        """The create, and the question that is asked ahead of it, once a connection.
+
+        It is for hosts that are not known to verify ids, and for lanes that others wait for: its answer needs no model,
+        and echoes the lane's name.
+        """
         if isinstance(turn.continuation, Delta):
             return turn.request.frame(turn.continuation.head.response_id, turn.continuation.skip, lease.named), None
         late = turn.moved or turn.patience.used_up
-        ask = self._host.must_be_asked and not lease.asked and not late
+        wanted = self._host.must_be_asked or (not lease.proven and self._pool.crowded(turn.key))
+        ask = wanted and not lease.asked and not late
         return turn.request.frame(lane=lease.named), _probe(turn, lease) if ask else None
 
     async def _probed(self, turn: Turn, lease: Lease) -> None:
@@ -159,7 +164,9 @@ class Turns:
             self._memory.not_found(turn.continued, lease)
             return TurnFault(Fault.NOT_FOUND, "the upstream no longer knew the response")
         if lease.named and said.no_lanes:
-            if not said.lanes_used_up:
+            if said.lanes_used_up:
+                self._host.refused_name(lease.lane.lanes.taken)
+            else:
                 self._host.refused_lanes()
             lease.spoil(Whole.LANES_REFUSED)
             return TurnFault(Fault.NO_LANES, "the host took no stream_id")

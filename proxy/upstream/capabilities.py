@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from proxy.config import Upstream
 from proxy.core.continuation import Trust
-from proxy.core.lanes import Verdict
+from proxy.core.lane import Verdict
+from proxy.core.lanes import MOST_NAMED
 from proxy.upstream.status import HostStatus
 
 _MIB = 1_048_576
@@ -71,6 +72,8 @@ class Host:
         self.known = known
         self.has_lanes = known.lanes
         """Whether creates are given a stream_id; False for good once the host refused one."""
+        self.names = MOST_NAMED
+        """How many lanes a connection there may name."""
         self._verified = known.verifies_ids
         self._suspect = False
         self._in_vain = 0
@@ -99,6 +102,11 @@ class Host:
         """False for a while after the host refused an upgrade as something that it does not know."""
         return self._clock() >= self._no_websocket_until
 
+    @property
+    def keeps_nothing(self) -> bool:
+        """Whether it is known that nothing is ever continued there."""
+        return self._suspect or self._verified is False
+
     def asked(self, verdict: Verdict) -> None:
         """The host answered a made-up id. An unclear answer proves nothing: the next connection asks again."""
         if verdict is not Verdict.UNCLEAR:
@@ -118,6 +126,10 @@ class Host:
     def refused_lanes(self) -> None:
         """The host knows no stream_id."""
         self.has_lanes = False
+
+    def refused_name(self, taken: int) -> None:
+        """It took no more names on a connection than these."""
+        self.names = max(1, min(taken, self.names))
 
     def refused_websocket(self) -> None:
         """The host has no WebSocket mode, as far as can be seen now."""

@@ -6,6 +6,37 @@ from typing import NamedTuple, Protocol
 
 from proxy.config import Pool as Limits
 
+# With lanes. Conversations that a connection takes before another is opened: less than the 16 turns that it may have in
+# flight, so that each finds room there when they all speak at once, and that some is left for forks.
+_FEW = 13
+# So many carry a hundred agents. Beyond, what is there is used up first.
+_ENOUGH = 8
+
+
+class Room(Protocol):
+    """What the choice asks of a connection's lanes."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether any turn has a part of it."""
+
+    @property
+    def promising(self) -> bool:
+        """Whether there may be room for more as soon as the first event is there."""
+
+    @property
+    def conversations(self) -> int:
+        """How many it carries, those at rest among them."""
+
+    def spare(self) -> object | None:
+        """A lane for a turn, without a conversation being given up."""
+
+    def oldest(self) -> object | None:
+        """A lane for a turn, if a conversation is given up."""
+
+    def rested(self) -> object | None:
+        """The same, of a conversation that can be taken to have ended."""
+
 
 class Sight(Protocol):
     """What the choice asks of a connection."""
@@ -13,16 +44,8 @@ class Sight(Protocol):
     used_at: float
 
     @property
-    def busy(self) -> bool:
-        """Whether any turn has a part of it."""
-
-    @property
-    def spare(self) -> bool:
-        """Whether a turn can start on it without a conversation being given up."""
-
-    @property
-    def occupied(self) -> bool:
-        """Whether a turn can start on it if a conversation is given up."""
+    def lanes(self) -> Room:
+        """What turns can have of it."""
 
 
 class Coming(NamedTuple):
@@ -40,26 +63,61 @@ class Move(Enum):
 
 
 def choose(
-    own: Sequence[Sight], others: Sequence[Sight], coming: Coming, limits: Limits
+    own: Sequence[Sight], others: Sequence[Sight], coming: Coming, limits: Limits, *, lanes: bool
 ) -> tuple[Move | None, Sight | None]:
     """The connection for a turn that continues nothing.
 
     In this order: one with a lane that remembers no conversation; a new one; a new one in place of another key's
-    oldest idle one; the oldest of its own with an idle lane, whose conversation is given up.
+    oldest idle one; the oldest of its own with an idle lane, whose conversation is given up. With lanes, `_shared`
+    says when one is full enough, and when there are enough.
 
     Returns:
         (None, connection): use it. (DIAL, None): open one. (DIAL, connection): close that one, open one. (WAIT, None).
     """
-    spare = [one for one in own if one.spare]
-    if spare:
+    more = _more(own, others, coming, limits)
+    spare = [one for one in own if one.lanes.spare()]
+    if lanes:
+        shared = _shared(own, spare, coming, more=more is not None)
+        if shared:
+            return shared
+    elif spare:
         return None, max(spare, key=lambda one: one.used_at)
-    below_own = len(own) + coming.own < limits.max_connections_per_key
-    if below_own and len(own) + len(others) + coming.all < limits.max_connections:
-        return Move.DIAL, None
-    strangers = [one for one in others if not one.busy]
-    if below_own and strangers:
-        return Move.DIAL, min(strangers, key=lambda one: one.used_at)
-    occupied = [one for one in own if one.occupied]
+    if more:
+        return more
+    occupied = [one for one in own if one.lanes.oldest()]
     if occupied:
         return None, min(occupied, key=lambda one: one.used_at)
     return Move.WAIT, None
+
+
+def _more(
+    own: Sequence[Sight], others: Sequence[Sight], coming: Coming, limits: Limits
+) -> tuple[Move, Sight | None] | None:
+    """How one more connection may be had, if it may."""
+    if len(own) + coming.own >= limits.max_connections_per_key:
+        return None
+    if len(own) + len(others) + coming.all < limits.max_connections:
+        return Move.DIAL, None
+    strangers = [one for one in others if not one.lanes.busy]
+    return (Move.DIAL, min(strangers, key=lambda one: one.used_at)) if strangers else None
+
+
+def _shared(
+    own: Sequence[Sight], spare: Sequence[Sight], coming: Coming, *, more: bool
+) -> tuple[Move | None, Sight | None] | None:
+    """The choice among connections that many conversations share; None where one more is due, if there may be `more`.
+
+    First one that carries few; then new ones, up to a number; then the one that carries least; then what is about to
+    have room; then one whose conversation has ended.
+    """
+    light = [one for one in spare if one.lanes.conversations < _FEW]
+    if light:
+        return None, max(light, key=lambda one: one.used_at)
+    if more and len(own) + coming.own < _ENOUGH:
+        return None
+    if spare:
+        return None, min(spare, key=lambda one: one.lanes.conversations)
+    if coming.own or any(one.lanes.promising for one in own):
+        return Move.WAIT, None
+    rested = [one for one in own if one.lanes.rested()]
+    return (None, min(rested, key=lambda one: one.used_at)) if rested else None

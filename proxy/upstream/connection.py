@@ -9,7 +9,8 @@ from websockets.protocol import State as SocketState
 from proxy.config import Settings
 from proxy.core.events import Event, Kind, NotAnEvent, sniff, unnamed
 from proxy.core.heads import Head
-from proxy.core.lanes import Lane, Lanes, OutOfPlace, State, Verdict, Whose
+from proxy.core.lane import Lane, OutOfPlace, State, Verdict, Whose
+from proxy.core.lanes import Lanes
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.core.refusal import refusal
@@ -62,7 +63,6 @@ class Connection:
         self._delivery = Delivery(socket, settings.pool.pong_seconds)
         self._tasks = tasks
         self._owner = owner
-        self._reason = Whole.CONNECTION_LOST
         self._leases: dict[Lane, Lease] = {}
         self._drains = Drains(tasks, self._drained)
         self._taken = asyncio.Event()
@@ -79,22 +79,12 @@ class Connection:
     @property
     def busy(self) -> bool:
         """Whether any turn has a part of it."""
-        return self.lanes.in_flight > 0
+        return self.lanes.busy
 
     @property
     def in_vain(self) -> bool:
         """Whether nothing of a response ever came."""
         return not self._spoken
-
-    @property
-    def spare(self) -> bool:
-        """Whether a turn can start on it without a conversation being given up."""
-        return self.lanes.spare() is not None
-
-    @property
-    def occupied(self) -> bool:
-        """Whether a turn can start on it if a conversation is given up."""
-        return self.lanes.oldest() is not None
 
     def lease(self, lane: Lane, continuing: Head | None = None) -> Lease:
         """Give `lane` to a turn, which goes on from `continuing` there."""
@@ -105,13 +95,12 @@ class Connection:
 
     def retire(self, reason: Whole) -> None:
         """Close it once the turns that it has are done; the heads that die with it are buried with this reason."""
-        self._reason = reason
-        self.lanes.retiring = True
+        self.lanes.retire(reason)
         self._close_when_idle()
 
     def close(self, reason: Whole) -> None:
         """Close it now."""
-        self._reason = reason
+        self.lanes.retire(reason)
         self._end(TurnFault(Fault.LINE_LOST, f"the connection was closed: {reason.value}"))
 
     async def write(self, lease: Lease, frame: bytes, probe: bytes | None, pong_seconds: float) -> None:
@@ -175,8 +164,8 @@ class Connection:
         self._close_when_idle()
 
     def _close_when_idle(self) -> None:
-        if self.lanes.retiring and not self.busy:
-            self.close(self._reason)
+        if self.lanes.reason and not self.busy:
+            self.close(self.lanes.reason)
 
     def _drained(self, lane: Lane, ended: bool) -> None:  # noqa: FBT001 - a callback's only word
         if not ended:
@@ -233,13 +222,14 @@ class Connection:
     def _take(self, event: Event) -> Lease | None:
         """Give an event to whom it belongs. Raises OutOfPlace, NotAnEvent where that cannot be told."""
         if event.kind is Kind.ERROR and refusal(event.frame).connection_limit:
-            self._reason = Whole.ROTATED
+            self.lanes.retire(Whole.ROTATED)
             self._end(TurnFault(Fault.CONNECTION_LIMIT, "the host's age limit"), self.lanes.asked_by(event))
             return None
         was_named, was_proven = self.lanes.named, self.lanes.proven
         lane = self.lanes.of(event)
         if was_named and not self.lanes.named:
             self.host.refused_lanes()
+            self._owner.room()  # nobody need wait for another echo
         if self.lanes.proven and not was_proven:
             self._owner.room()
         if lane.state is State.IDLE and lane.name is not None:
@@ -271,14 +261,15 @@ class Connection:
         if self.fault:
             return
         self.fault = fault
-        self.lanes.retiring = True
+        reason = self.lanes.reason or Whole.CONNECTION_LOST
+        self.lanes.retire(reason)
         for lane, lease in self._leases.items():
             unknown = fault.fault in _OF_CREATES and lane is not refused
             lease.end(TurnFault(Fault.LINE_LOST if unknown else fault.fault, fault.detail, waited=fault.waited))
         dead = [head for head in [lane.close() for lane in self.lanes] if head]
         self._drains.end()
         self._taken.set()
-        self._owner.ended(self, dead, self._reason)
+        self._owner.ended(self, dead, reason)
         if self._socket.unsent:
             # A closing handshake would wait behind it, and nobody wants it any more.
             self._socket.transport.abort()

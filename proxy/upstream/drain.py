@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from proxy.core.lanes import Lane, State
+from proxy.core.lane import Lane, State
 from proxy.tasks import Tasks
 
 # How long, and how many bytes, the answer may take to its end before its lane is given up.

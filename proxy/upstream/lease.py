@@ -7,7 +7,7 @@ from typing import Protocol
 
 from proxy.core.events import Event
 from proxy.core.heads import Head
-from proxy.core.lanes import Lane, State, Whose
+from proxy.core.lane import Lane, State, Whose
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
@@ -48,6 +48,8 @@ class Lease:
         """The watch over its create, on a line that others share."""
         self.dead: Head | None = None
         """The head that died when the lane moved on."""
+        self.undone = False
+        """Whether that was kept for an undo alone."""
         self.continuing: Head | None = None
         self.probe: asyncio.Event | None = None
         self.given_up = False
@@ -66,6 +68,11 @@ class Lease:
         """Whether a made-up id was sent on this connection."""
         return self._line.asked
 
+    @property
+    def proven(self) -> bool:
+        """Whether it is known that the connection has lanes, or that it has none."""
+        return self.lane.lanes.proven or self.named is None
+
     async def send(
         self, frame: bytes, probe: bytes | None, continuing: Head | None, pong_seconds: float = math.inf
     ) -> None:
@@ -81,6 +88,7 @@ class Lease:
     def begin(self) -> None:
         """The create is about to be written: the lane moves on."""
         creates = (Whose.PROBE, Whose.TURN) if self.probe and not self.probe.is_set() else (Whose.TURN,)
+        self.undone |= self.lane.kept
         self.dead = self.lane.create(*creates, continuing=self.continuing) or self.dead
 
     def spoil(self, reason: Whole) -> None:

@@ -102,11 +102,13 @@ class Pool:
         connection = self._numbered.get(head.place.connection)
         if connection is None:
             return None
-        if fork:
-            beside = connection.lanes.spare()
-            return connection.lease(beside) if beside else None
-        held = next((lane for lane in connection.lanes if lane.holds(head)), None)
-        return connection.lease(held, head) if held else None
+        lane = connection.lanes.claim(head, fork=fork)
+        return connection.lease(lane, head) if lane else None
+
+    def crowded(self, key: PoolKey) -> bool:
+        """Whether more turns of this caller are about than connections that are known to carry many."""
+        others = sum(one.lanes.promising for one in self._connections.get(key.digest, ())) > 1
+        return others or self._coming[key.digest] > 0 or any(one.key.digest == key.digest for one in self._waiting)
 
     async def lease(self, key: PoolKey, patience: Patience) -> Lease:
         """A lane for a turn that is sent in full, or continues a stored response. Raises TurnFault."""
@@ -145,7 +147,8 @@ class Pool:
         self.sweep()
         own = self._connections.get(key.digest, [])
         others = [one for one in self._numbered.values() if one.key.digest != key.digest]
-        move, sight = choose(own, others, Coming(self._coming[key.digest], self._coming.total()), self._limits)
+        coming = Coming(self._coming[key.digest], self._coming.total())
+        move, sight = choose(own, others, coming, self._limits, lanes=self._host.has_lanes)
         chosen = next((one for one in (*own, *others) if one is sight), None)
         if move is Move.DIAL:
             self._coming[key.digest] += 1
@@ -245,7 +248,7 @@ class Pool:
             socket,
             key,
             self._host,
-            Lanes(self._dialled, named=self._host.has_lanes),
+            Lanes(self._dialled, named=self._host.has_lanes, clock=time.monotonic, names=lambda: self._host.names),
             settings=self._settings,
             expires=self._expiry(),
             tasks=self._tasks,

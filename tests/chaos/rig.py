@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from proxy.config import Settings
-from proxy.core.lanes import State
+from proxy.core.lane import State
 from proxy.server.app import Openline
 from proxy.tasks import Tasks
 from proxy.turns.outcome import Outcome

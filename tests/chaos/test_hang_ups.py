@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from proxy.config import Lanes, Pool, Settings, Upstream
-from proxy.core.lanes import State
+from proxy.core.lane import State
 from proxy.turns.outcome import End
 from tests.chaos.census import check_maps, connections, held, nothing_left, of_turns, process, quiet, until
 from tests.chaos.rig import Asked, Create, Rig, rigged, right

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from proxy.config import Lanes, Pool, Settings, Timeouts, Upstream
-from proxy.core.lanes import State
+from proxy.core.lane import State
 from proxy.simulator import Fault
 from proxy.turns.outcome import End
 from tests.chaos.census import connections

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from proxy.config import Lanes, Settings, Timeouts, Upstream
-from proxy.core.lanes import State
+from proxy.core.lane import State
 from proxy.tasks import Tasks
 from proxy.turns.outcome import End
 from proxy.upstream.connection import _HIGH_WATER

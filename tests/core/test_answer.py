@@ -261,6 +261,25 @@ def test_client_side_items_are_continued() -> None:
     assert spoken(ending) == {meant(REASONING, message(), CALL, CUSTOM)}
 
 
+@pytest.mark.parametrize(
+    ("caller", "ours"),
+    [
+        (None, True),
+        ({"type": "direct"}, True),
+        ({"type": "program", "caller_id": "prog_1"}, False),
+        ({"type": "from_the_future"}, False),
+        ({"type": "direct", "more": 1}, False),
+        ("direct", False),
+    ],
+)
+def test_calls_of_the_upstreams_programs_are_not_continued(caller: object, *, ours: bool) -> None:
+    """A program that the upstream runs goes on in its own memory: what it calls is client-side only in relaxed mode."""
+    for call in (CALL, CUSTOM):
+        answer = streamed([message(), {**call, "caller": caller}], ended())
+        assert answer.ending(FAITHFUL).reason is answer.ending(STRICT).reason is (None if ours else Whole.HOSTED_TOOLS)
+        assert answer.ending(RELAXED).reason is None
+
+
 # --- what the ending tells beside the forms
 
 

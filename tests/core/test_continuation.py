@@ -23,8 +23,10 @@ class Anywhere:
 
     connection = 1
 
-    def __init__(self, *, idle: bool = True) -> None:
+    def __init__(self, *, idle: bool = True, roomy: bool = False, why: Whole = Whole.PARENT_CONTINUED) -> None:
         self.idle = idle
+        self.roomy = roomy
+        self.why = why
 
     def holds(self, _head: Head) -> bool:
         """While idle."""
@@ -33,6 +35,14 @@ class Anywhere:
     def lends(self, _head: Head) -> bool:
         """While not."""
         return not self.idle
+
+    def keeps(self, _head: Head) -> bool:
+        """As the test says."""
+        return self.roomy
+
+    def barred(self, _head: Head) -> Whole:
+        """As the test says; mostly for a sibling's sake."""
+        return self.why
 
 
 class Elsewhere(Anywhere):
@@ -209,6 +219,41 @@ def test_a_sibling_forks() -> None:
     parent = Head("r", (b"2",), b"key", Anywhere(idle=False), stored=False)
     decision = decide(request(USER, SAID, USER), CHAIN, heads(parent), TRUSTED, forced_full=False)
     assert decision == Delta(parent, 2, fork=True)
+
+
+@pytest.mark.parametrize(
+    ("new", "roomy", "fork"),
+    [
+        ([USER], True, True),
+        ([USER], False, False),
+        ([RESULT], True, False),
+        ([RESULT, USER], True, True),
+        ([{"role": "developer", "content": "hi"}], True, False),
+        ([{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}, RESULT], True, True),
+    ],
+)
+def test_what_a_user_says_leaves_the_parent_where_it_is(new: list[object], *, roomy: bool, fork: bool) -> None:
+    """It forks where the head's place keeps it; a tool's result goes on in place, whatever the user said before."""
+    parent = Head("r", (b"2",), b"key", Anywhere(roomy=roomy), stored=False)
+    chain = [b"scope", *(str(number).encode() for number in range(1, 3 + len(new)))]
+    decision = decide(request(USER, SAID, *new), chain, heads(parent), TRUSTED, forced_full=False)
+    assert decision == Delta(parent, 2, fork=fork)
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_what_is_stored_never_forks(idle: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+    """It can be continued again from anywhere: no lane is spent on keeping it."""
+    parent = Head("r", (b"2",), b"key", Anywhere(idle=idle, roomy=True), stored=True)
+    decision = decide(request(USER, SAID, USER), CHAIN, heads(parent), TRUSTED, forced_full=False)
+    assert decision == Delta(parent, 2, fork=False)
+
+
+@pytest.mark.parametrize("reason", [Whole.LANES_BUSY, Whole.ROTATED, Whole.PARENT_CONTINUED])
+def test_a_head_that_is_out_of_reach_says_why(reason: Whole) -> None:
+    """The reason is that of its place, and no guess."""
+    parent = Head("r", (b"2",), b"key", Elsewhere(why=reason), stored=False)
+    decision = decide(request(USER, SAID, USER), CHAIN, heads(parent), TRUSTED, forced_full=False)
+    assert decision == Full(reason)
 
 
 # --- the trip-wire

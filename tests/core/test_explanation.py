@@ -306,6 +306,8 @@ def test_each_reason_explains_itself(reason: Whole | Plain | Passed) -> None:
         (Whole.NOT_FOUND, "connection"),
         (Plain.DIAL_FAILED, "connection"),
         (Plain.MODE_OFF, "other"),
+        (Plain.SEMANTIC_HEADER, "other"),
+        (Plain.IMAGES, "other"),
         (Whole.HOSTED_TOOLS, "other"),
         (Whole.PARENT_CONTINUED, "other"),
         (Whole.TRUNCATION, "setting"),

@@ -1,18 +1,12 @@
 """Heads: which one a history is continued from, and when none is."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import settings as profile
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from proxy.core.events import Event, sniff
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Found, Grave, Head, Heads, Nowhere, StoredHead, StoredItem
-from proxy.core.lanes import Lane, Lanes, State, Whose
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Whole
 from proxy.core.request import parse
@@ -39,6 +33,7 @@ class Spot:
     live: bool = True
     lending: bool = False
     connection: int = 1
+    why: Whole = Whole.PARENT_CONTINUED
 
     def holds(self, _head: Head) -> bool:
         """Whether it does."""
@@ -47,6 +42,14 @@ class Spot:
     def lends(self, _head: Head) -> bool:
         """Whether it does."""
         return self.lending
+
+    def keeps(self, _head: Head) -> bool:
+        """Never: it is one lane."""
+        return False
+
+    def barred(self, _head: Head) -> Whole:
+        """As the test says; mostly for a sibling's sake."""
+        return self.why
 
 
 @dataclass
@@ -281,7 +284,8 @@ def test_a_restored_head_is_on_no_connection() -> None:
     """No lane of this process holds or lends what an earlier one left."""
     place = Nowhere()
     head = Head("r", (b"b",), KEY, place, stored=True)
-    assert (place.connection, place.holds(head), place.lends(head)) == (0, False, False)
+    assert (place.connection, place.holds(head), place.lends(head), place.keeps(head)) == (0, False, False, False)
+    assert place.barred(head) is Whole.CONNECTION_LOST
 
 
 # --- why nothing is found
@@ -392,6 +396,18 @@ def test_a_grave_tells_what_happened_and_where() -> None:
     assert store.heads.grave(chain) == Grave(Whole.PARENT_CONTINUED, covers=3)
 
 
+def test_a_head_that_is_there_and_cannot_be_had_says_why() -> None:
+    """Of several at one point the newest is asked; a grave at a longer one tells more."""
+    store = Store()
+    for why in (Whole.ROTATED, Whole.LANES_BUSY):
+        store.heads.add(Head("r", (b"c",), KEY, Spot(live=False, why=why), stored=False))
+    chain = [letter.encode() for letter in "abcde"]
+    assert store.heads.grave(chain) == Grave(Whole.LANES_BUSY, covers=2)
+    store.heads.mark([b"d"], Whole.UNFINISHED)
+    assert store.find("abcde") is Whole.UNFINISHED
+    assert store.find("abcd") is Whole.LANES_BUSY
+
+
 def test_graves_and_items_are_bounded_by_count() -> None:
     """What is noted beside the heads cannot grow without limit either."""
     store = Store(most=2)
@@ -480,242 +496,3 @@ def test_a_reference_stands_for_a_stored_item_of_the_same_pool_key() -> None:
     assert isinstance(store.heads.find(chain(fingerprints, store, [USER, REFERENCE, USER])), Found)
     lone = '{"id":"msg_1"}'
     assert isinstance(store.heads.find(chain(fingerprints, store, [USER, lone, USER])), Found)
-
-
-# --- lanes and heads together, in any order
-
-
-NUMBERS = st.integers(0, 5)
-
-
-class Conversations(RuleBasedStateMachine):
-    """Turns, forks, errors, hang-ups and closes on several connections, checked against what each upstream lane holds.
-
-    Histories are strings; the fingerprint of one is its text. An answer is a letter that depends on the history, so
-    conversations that begin alike stay alike. `held` is the upstream's side: the response that each lane remembers,
-    which it forgets when the turn that follows has ended.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.routes: Counter[str] = Counter()
-        self.clock = Clock()
-        self.heads = Heads(most=20, max_age=1_000, clock=self.clock)
-        self.contexts: dict[str, str] = {}  # response id → the context that it stands for
-        self.stored: set[str] = set()
-        self.held: dict[Lane, str] = {}
-        self.running: dict[Lane, str] = {}
-        self.dead: dict[Lane, Head] = {}
-        self.gone: set[Lane] = set()
-        self.all = [Lanes(number, named=number > 1) for number in (1, 2, 3)]
-
-    @rule(number=NUMBERS, back=NUMBERS)
-    def go_on_at_once(self, number: int, back: int) -> None:
-        """Many turns in a row: one completes, and the next continues it or another."""
-        self.complete(number, stored=False)
-        self.go_on(number, back % 2, "u")
-        self.stream(back)
-
-    @rule(number=NUMBERS)
-    def three_alike(self, number: int) -> None:
-        """Siblings: one conversation is continued, and twice more while its turn is under way."""
-        self.go_on(number, 0, "u")
-        self.stream(-1)
-        self.begin_like_a_running_one(-1, "v")
-        self.begin_like_a_running_one(-1, "w")
-
-    @rule(named=st.booleans())
-    def dial(self, named: bool) -> None:  # noqa: FBT001 - hypothesis passes it by name
-        """A new connection."""
-        self.all.append(Lanes(len(self.all) + 1, named=named))
-
-    @rule(number=NUMBERS, start=st.sampled_from("uv"))
-    def begin(self, number: int, start: str) -> None:
-        """A conversation begins; some begin alike. Not too many: what follows on them is of interest."""
-        if number == 1 or not self.contexts:
-            self.turn(number, "#" + start)
-
-    @rule(number=NUMBERS, back=NUMBERS, more=st.sampled_from("uv"))
-    def go_on(self, number: int, back: int, more: str) -> None:
-        """A caller takes one of the latest answers and adds something; more than one may take the same."""
-        if self.contexts:
-            contexts = list(self.contexts.values())
-            self.turn(number, contexts[-1 - back % len(contexts)] + more)
-
-    @rule(number=NUMBERS, more=st.sampled_from("uv"))
-    def begin_like_a_running_one(self, number: int, more: str) -> None:
-        """A sibling, or a retry, of a turn that is under way."""
-        if self.running:
-            history = list(self.running.values())[number % len(self.running)]
-            self.turn(number, history[:-1] + more)
-
-    @staticmethod
-    def answer(history: str) -> str:
-        """What the model says to it."""
-        return "ABC"[sum(map(ord, history)) % 3]
-
-    def turn(self, number: int, history: str) -> None:
-        """A turn: as a delta where a head is found, else in full on a lane that may be taken."""
-        lanes = self.all[number % len(self.all)]
-        found = self.heads.find([history[: n + 1].encode() for n in range(len(history))])
-        if isinstance(found, Found):
-            name = found.head.response_id
-            assert self.contexts[name] == history[: found.covers + 1]
-            assert found.covers + 1 < len(history)
-        lane = self.place(found, lanes)
-        if lane is None:
-            return
-        lane.lanes.lease(lane)
-        dead = lane.create(Whose.TURN, continuing=found.head if isinstance(found, Found) else None)
-        lane.leased = False
-        if dead:
-            self.dead[lane] = dead
-        self.running[lane] = history
-
-    def place(self, found: Found | Whole, lanes: Lanes) -> Lane | None:
-        """The lane that the turn gets; what was promised of the head's own lane must be so."""
-        kind = found.value if isinstance(found, Whole) else "fork" if found.fork else "delta"
-        self.routes[kind] += 1
-        if isinstance(found, Whole) or found.head.stored:
-            return lanes.spare() or lanes.oldest()
-        home = found.head.place
-        assert isinstance(home, Lane)
-        assert self.held[home] == found.head.response_id
-        if not found.fork:
-            assert home.latest is found.head
-            assert (home.state, home.leased, home in self.running) == (State.IDLE, False, False)
-            return home
-        assert home.in_flight
-        own = home.lanes.spare()
-        assert own is not None
-        assert own is not home
-        return own
-
-    @staticmethod
-    def frame(lane: Lane, kind: str) -> Event:
-        """An event of the lane."""
-        name = f',"stream_id":"{lane.name}"' if lane.name else ""
-        return sniff(f'{{"type":"{kind}"{name}}}'.encode())
-
-    def arrive(self, number: int, kind: str) -> Lane | None:
-        """An event of one of the running turns arrives at its connection; None where none runs."""
-        if not self.running:
-            return None
-        lane = list(self.running)[number % len(self.running)]
-        arriving = self.frame(lane, kind)
-        assert lane.lanes.of(arriving) is lane
-        whose = lane.take(arriving)
-        assert whose is (Whose.NOBODY if lane in self.gone else Whose.TURN)
-        return lane
-
-    def over(self, lane: Lane) -> bool:
-        """A turn is over: the head that its lane moved on from is buried. Whether its caller is still there."""
-        self.held.pop(lane, None)
-        dead = self.dead.pop(lane, None)
-        if dead and not dead.stored:
-            self.heads.bury(dead, Whole.PARENT_CONTINUED)
-        there = lane not in self.gone
-        self.gone.discard(lane)
-        return there
-
-    @rule(number=NUMBERS)
-    def stream(self, number: int) -> None:
-        """The upstream streams."""
-        self.arrive(number, "response.created")
-
-    @rule(number=NUMBERS, stored=st.booleans())
-    def complete(self, number: int, stored: bool) -> None:  # noqa: FBT001 - hypothesis passes it by name
-        """A turn completes and, where its caller is still there, its head is committed."""
-        lane = self.arrive(number, "response.completed")
-        if lane is None:
-            return
-        history = self.running.pop(lane)
-        name = f"r{len(self.contexts)}"
-        context = self.contexts[name] = history + self.answer(history)
-        if self.over(lane):
-            head = Head(name, (context.encode(),), KEY, lane, stored)
-            lane.commit(head)
-            self.heads.add(head)
-            if stored:
-                self.stored.add(name)
-        self.held[lane] = name
-
-    @rule(number=NUMBERS, kind=st.sampled_from(["error", "response.failed", "response.incomplete"]))
-    def fail(self, number: int, kind: str) -> None:
-        """A turn fails; nothing revives what it continued."""
-        lane = self.arrive(number, kind)
-        if lane:
-            del self.running[lane]
-            self.over(lane)
-
-    @rule(number=NUMBERS)
-    def hang_up(self, number: int) -> None:
-        """A caller goes: his answer is drained, and leaves no head."""
-        if self.running:
-            lane = list(self.running)[number % len(self.running)]
-            if lane not in self.gone:
-                lane.abandon()
-                self.gone.add(lane)
-
-    @rule(number=NUMBERS, really=st.sampled_from([False, False, False, True]))
-    def chance_of_loss(self, number: int, really: bool) -> None:  # noqa: FBT001 - hypothesis passes it by name
-        """Losses are rarer than turns."""
-        if really:
-            self.lose(number)
-
-    def lose(self, number: int) -> None:
-        """A connection is lost, with all its lanes, idle or in mid-turn; another takes its place."""
-        lanes = self.all[number % len(self.all)]
-        self.all[number % len(self.all)] = Lanes(lanes.connection, named=lanes.named)
-        lanes.retiring = True
-        for lane in lanes:
-            dead = lane.close()
-            self.running.pop(lane, None)
-            self.over(lane)
-            if dead and not dead.stored:
-                self.heads.bury(dead, Whole.CONNECTION_LOST)
-
-    @rule(number=st.integers(3, 20))
-    def retire(self, number: int) -> None:
-        """A connection takes no new turns."""
-        if number < len(self.all):
-            self.all[number].retiring = True
-
-    @rule(seconds=st.sampled_from([1.0, 1.0, 1.0, 600.0]))
-    def wait(self, seconds: float) -> None:
-        """Time passes."""
-        self.clock.now += seconds
-
-    @invariant()
-    def bounded(self) -> None:
-        """Never more fingerprints than allowed, nor more turns in flight on a connection."""
-        assert len(self.heads) <= 20
-        for lanes in self.all:
-            assert lanes.in_flight <= (16 if lanes.proven else 1)
-
-    @invariant()
-    def only_what_is_held_is_live(self) -> None:
-        """A lane's latest is what the upstream remembers there, and is live only while the lane is idle and open."""
-        for lanes in self.all:
-            for lane in lanes:
-                if lane.latest:
-                    assert self.held[lane] == lane.latest.response_id
-                    assert lane not in self.running
-                    assert lane.latest.stored or lane.latest.live == (lane.idle and lanes.room)
-
-
-def test_the_machine_reaches_deltas_forks_and_graves() -> None:
-    """The walk below is worth its time: one conversation shows each way that a turn can go."""
-    machine = Conversations()
-    machine.begin(1, "u")
-    machine.complete(0, stored=False)
-    machine.go_on(1, 0, "u")
-    machine.begin_like_a_running_one(0, "v")
-    machine.complete(0, stored=False)
-    machine.lose(1)
-    machine.go_on(1, 0, "v")
-    assert machine.routes == {"no_match": 1, "delta": 1, "fork": 1, "connection_lost": 1}
-
-
-TestConversations = Conversations.TestCase
-TestConversations.settings = profile(stateful_step_count=50)

@@ -74,6 +74,12 @@ SHAPES = [
         message="Previous response with id resp_1 not found",
     ),
     Shape(
+        "ChatGPT: a detail for a message",
+        b'{"type":"error","status":400,"error":{"detail":"Unsupported parameter: stream_id"}}',
+        400,
+        message="Unsupported parameter: stream_id",
+    ),
+    Shape(
         "flat",
         b'{"type":"error","status":429,"code":"rate_limit_exceeded","message":"Slow","param":null,"sequence_number":3}',
         429,
@@ -443,6 +449,10 @@ def test_the_age_limit_is_recognised_by_its_code_alone() -> None:
     assert refusal(b'{"type":"error","code":"websocket_connection_limit_reached"}').connection_limit
     assert not error(code="websocket_stream_limit_reached").connection_limit
     assert not error(message="websocket_connection_limit_reached").connection_limit
+    words = "Responses websocket connection limit reached (25 minutes)."
+    assert error(message=words).connection_limit  # xAI leaves the code out at times
+    assert not error(message=words, code="invalid_request_error").connection_limit
+    assert not error(message=f"Invalid input: '{words}'").connection_limit
 
 
 @pytest.mark.parametrize(

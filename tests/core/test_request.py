@@ -249,12 +249,14 @@ HARMLESS: list[Value] = [
     {"type": "web_search"},
     {"type": "file_search", "vector_store_ids": []},
     {"type": "tool_search"},
+    {"type": "local_shell"},
+    {"type": "apply_patch"},
+    {"type": "computer"},
+    {"type": "computer_use_preview", "display_width": 1, "display_height": 1, "environment": "linux"},
 ]
 ACTING: list[Value] = [
     {"type": "mcp", "server_label": "s"},
     {"type": "shell"},
-    {"type": "local_shell"},
-    {"type": "computer_use_preview"},
     {"type": "code_interpreter"},
     {"type": "image_generation"},
     {"type": "from_the_future"},
@@ -276,7 +278,7 @@ def test_tools_that_run_at_the_callers_or_only_read_do_not_act(tools: Value) -> 
 
 @pytest.mark.parametrize("tool", ACTING, ids=str)
 def test_tools_that_the_upstream_runs_may_act(tool: Value) -> None:
-    """Shells, code, computers, MCP, images, unknown and unreadable ones: running them twice matters."""
+    """Hosted shells, code, MCP, images, unknown and unreadable ones: running them twice matters."""
     assert request(tools=[*HARMLESS, tool]).acts
     assert request(input=[{"type": "additional_tools", "role": "developer", "tools": [*HARMLESS, tool]}]).acts
     assert request(input=[{"type": "tool_search_output", "tools": [tool]}, {"role": "user", "content": "x"}]).acts
@@ -347,3 +349,12 @@ def test_reasoning_goes_out_of_use_with_a_users_message(new: str, *, droppable: 
     items = ['{"role":"user","content":"hi"}', reasoning, '{"role":"assistant","content":"x"}', new]
     request = parse(f'{{"model":"m","input":[{",".join(items)}]}}'.encode(), most_items=100)
     assert request.droppable(3) == (len(reasoning) if droppable else 0)
+
+
+def test_all_that_is_before_a_compaction_goes_out_of_use() -> None:
+    """A compaction among the new items stands for everything before it; one in the part that is held says nothing."""
+    compaction = '{"type":"compaction","encrypted_content":"gAAA"}'
+    items = [f'{{"role":"user","content":"{"x" * 5_000}"}}', '{"role":"assistant","content":"y"}', compaction]
+    request = parse(f'{{"model":"m","input":[{",".join(items)}]}}'.encode(), most_items=100)
+    assert request.droppable(2) >= sum(map(len, items[:2]))
+    assert request.droppable(3) == 0

@@ -27,7 +27,9 @@ async def test_eight_siblings_are_eight_deltas_on_one_socket() -> None:
         assert set(running.prompts()[-_CHILDREN:]) == {prompt_of(each) for each in talks}
         for each, reply in zip(talks, replies, strict=True):
             await goes_on(running, each.followed(reply.output))
-        assert len({entry.lane for entry in running.creates()}) == _CHILDREN
+        # Each goes on where it is; the parent stays where it was, and a late sibling continues it, too.
+        assert len({entry.lane for entry in running.creates()}) == 1 + _CHILDREN
+        await goes_on(running, talk.followed([], "One more child."))
 
 
 async def test_siblings_over_open_connections_fork_too() -> None:

@@ -35,6 +35,11 @@ def test_what_changes_turns_changes_the_digest() -> None:
         assert digest(changed, "on", {}) != digest(Settings(), "on", {})
 
 
+def test_where_images_go_counts() -> None:
+    """A command that wants them on plain HTTP does not share a process that takes them to a socket."""
+    assert digest(Settings(upstream=Upstream(images="http")), "on", {}) != digest(Settings(), "on", {})
+
+
 def test_the_mode_and_the_way_count_too() -> None:
     """The mode as it is now, and the forward proxy, but not its credential."""
     modes: tuple[Mode, ...] = ("on", "observe", "off")

@@ -9,6 +9,11 @@ from proxy.simulator import Behaviour, Link
     "bad",
     [
         {"delta_chars": 0},
+        {"named_lanes": 0},
+        {"in_flight": 0},
+        {"base_path": "v1"},
+        {"base_path": "/v1/"},
+        {"base_path": ""},
         {"frame_limit": 0},
         {"journal_limit": 0},
         {"store_limit": 0},
@@ -20,7 +25,7 @@ from proxy.simulator import Behaviour, Link
     ],
     ids=str,
 )
-def test_impossible_values_are_refused(bad: dict[str, float]) -> None:
+def test_impossible_values_are_refused(bad: dict[str, object]) -> None:
     """The message names the option."""
     with pytest.raises(ValueError, match=f"Behaviour.{next(iter(bad))}"):
         Behaviour(**bad)  # type: ignore[arg-type] # wrong on purpose

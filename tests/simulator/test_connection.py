@@ -263,6 +263,74 @@ async def test_hosts_without_lanes_refuse_them(start: Start) -> None:
     assert "stream_id" not in frame
 
 
+@pytest.mark.parametrize(
+    ("how", "code", "param", "named"),
+    [
+        ("unknown_parameter", "unknown_parameter", "stream_id", True),
+        ("invalid_stream_id", "invalid_stream_id", None, False),
+        ("text", None, None, True),
+        ("vague", None, None, False),
+    ],
+)
+async def test_how_a_lane_is_refused(
+    start: Start, how: str, code: str | None, param: str | None, *, named: bool
+) -> None:
+    """`lane_refusal`: by a code, by the param, in the message alone, or in no words; no response begins."""
+    running = await start(lanes=False, lane_refusal=how)
+    socket = await running.socket()
+    await socket.send(input="x", stream_id="a")
+    error = (await socket.receive())["error"]
+    assert (error["code"], error["param"], "stream_id" in error["message"]) == (code, param, named)
+    assert (running.last.outcome, running.last.prompt, running.last.lane) == ("rejected", None, "a")
+    await warm(socket)
+
+
+async def test_a_lane_may_be_ignored(start: Start) -> None:
+    """`lane_refusal="ignored"`: all creates are the default lane's, in order, and no event carries a name."""
+    running = await start(lanes=False, lane_refusal="ignored")
+    socket = await running.socket()
+    identifier = await warm(socket)
+    await socket.send(input="x", stream_id="a", previous_response_id=identifier)
+    await socket.send(input="y", stream_id="b", previous_response_id=identifier)
+    frames = [*await socket.answer(), *await socket.answer()]
+    assert not any("stream_id" in frame for frame in frames)
+    assert refusal(frames[-1])[0] == "previous_response_not_found"
+    assert [entry.lane for entry in running.sim.journal] == [None] * 3
+    assert [entry.echoed for entry in running.sim.journal] == [False] * 3
+
+
+async def test_the_budgets_of_lanes_can_be_chosen(start: Start) -> None:
+    """`named_lanes` and `in_flight` are the host's own numbers."""
+    running = await start(named_lanes=2, in_flight=1)
+    socket = await running.socket()
+    running.sim.faults.add(Fault("hang", times=2))
+    for lane in "ab":
+        await socket.send(input="x", stream_id=lane)
+    assert refusal(await socket.turn(input="x", stream_id="c"))[0] == "websocket_stream_limit_reached"
+    assert len(running.sim.faults.struck) == 1
+    running.sim.faults.release()
+    await running.sim.until(lambda: len(running.sim.faults.struck) == 2)
+
+
+async def test_creates_say_what_was_going_on_as_they_came(running: Running) -> None:
+    """`at_work` counts those that the socket had not done yet, `echoed` tells whether a lane's name had come back."""
+    socket, other = await running.socket(), await running.socket()
+    running.sim.faults.add(Fault("hang", "events", after=1, times=2))
+    await socket.send(input="x")
+    await running.sim.until(lambda: len(running.sim.faults.struck) == 1)
+    await socket.send(input="x", stream_id="a")
+    await running.sim.until(lambda: len(running.sim.faults.struck) == 2)
+    await socket.send(input="x", stream_id="b")
+    assert (await socket.answer("b"))[-1]["type"] == "response.completed"
+    await socket.turn(input="x", stream_id="b")
+    running.sim.faults.add(Fault("hang", "events", after=1))
+    await other.send(input="x", generate=False)
+    await running.sim.until(lambda: len(running.sim.faults.struck) == 3)
+    await other.turn(input="x", stream_id="a")
+    seen = [(entry.at_work, entry.echoed) for entry in running.sim.journal]
+    assert seen == [(1, False), (2, False), (3, True), (3, True), (1, False), (1, False)]
+
+
 async def test_a_fork_that_begins_after_the_parents_lane_moved_on_finds_nothing(running: Running) -> None:
     """With `store: false`, the parent is gone once its lane has another latest response."""
     socket = await running.socket()

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.cli.simulate import simulate
 from proxy.simulator import Behaviour, possible
-from proxy.simulator.errors import ErrorShape
+from proxy.simulator.errors import ErrorShape, LaneRefusal
 from proxy.simulator.faults import KINDS, PLACES, TURN_PLACES
 from proxy.simulator.oracle import Directive
 
@@ -34,7 +34,7 @@ def test_every_flag_exists_and_is_documented() -> None:
     known = {name for option in simulate.params for name in (*option.opts, *option.secondary_opts)}
     for name, (flags, *_) in rows("field").items():
         named = re.findall(r"--[a-z-]+", flags)
-        assert named or name == "clock"
+        assert named or "(Python only)" in flags, name
         assert set(named) <= known
     assert {name for name in known if name.startswith("--")} - set(re.findall(r"--[a-z-]+", PAGE)) == {
         # their other form is in the table
@@ -43,15 +43,17 @@ def test_every_flag_exists_and_is_documented() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["websocket_refusal", "age_limit", "store_limit", "seed", "not_found_status"])
+@pytest.mark.parametrize(
+    "name", ["websocket_refusal", "named_lanes", "in_flight", "age_limit", "store_limit", "seed", "not_found_status"]
+)
 def test_defaults_are_the_real_ones(name: str) -> None:
     """Numbers in the table are the defaults."""
     assert float(rows("field")[name][1]) == getattr(Behaviour(), name)
 
 
 def test_the_choices_are_named() -> None:
-    """Every shape of an error is on the page."""
-    assert all(f"`{shape}`" in PAGE for shape in get_args(ErrorShape))
+    """Every shape of an error, and everything that may come of a lane where there are none, is on the page."""
+    assert all(f"`{word}`" in PAGE for word in (*get_args(ErrorShape), *get_args(LaneRefusal)))
 
 
 def test_places_and_kinds_of_faults_are_in_the_tables() -> None:

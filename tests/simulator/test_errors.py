@@ -34,6 +34,16 @@ def test_the_text_frame_has_only_text() -> None:
     assert ERROR.frame(None, "text", ()) == {"type": "error", "error": "slow down"}
 
 
+def test_the_detail_frame_has_a_text_under_that_name() -> None:
+    """The ChatGPT backend's own errors, as they are relayed: an object with nothing but a text in it."""
+    assert ERROR.frame(None, "detail", ()) == {
+        "type": "error",
+        "status": 429,
+        "error": {"detail": "slow down"},
+        "headers": {"retry-after": "7"},
+    }
+
+
 def test_members_can_be_missing() -> None:
     """Any of status, headers, stream_id, type and code may be left out."""
     everything = {"status", "headers", "stream_id", "type", "code"}

@@ -1,5 +1,7 @@
 """The response object."""
 
+from dataclasses import replace
+
 from openai.types.responses import Response as SdkResponse
 
 from proxy.simulator.response import Response, Usage
@@ -18,6 +20,7 @@ REQUEST = {
     "prompt": {"id": "pmpt_1"},
     "tool_choice": None,
     "of_tomorrow": 1,
+    "image": {"context_compression": "auto"},
 }
 
 
@@ -33,12 +36,20 @@ def test_settings_are_echoed() -> None:
     assert (response["top_p"], response["tool_choice"], response["truncation"]) == (1.0, "auto", "disabled")
     assert (response["usage"], response["completed_at"], response["status"]) == (None, None, "in_progress")
     assert "of_tomorrow" not in response
+    assert "image" not in response
+
+
+def test_the_policy_for_images_is_the_hosts() -> None:
+    """What is told is what counts, and not what was asked for."""
+    response = Response("resp_1", REQUEST, True, 7, images="enabled").described()  # noqa: FBT003 - same
+    assert response["image"] == {"context_compression": "enabled"}
 
 
 def test_the_object_satisfies_the_sdk() -> None:
     """The SDK's own model validates it strictly, as begun and as ended."""
     begun = Response("resp_1", {"model": "m", "conversation": {"id": "c"}}, False, 7)  # noqa: FBT003 - same
-    for response in (begun, begun.ended("completed", [], Usage(8, 0, 4, 2))):
+    pictured = replace(begun, images="disabled")
+    for response in (begun, pictured, begun.ended("completed", [], Usage(8, 0, 4, 2))):
         SdkResponse.model_validate(response.described())
     usage = begun.ended("completed", [], Usage(8, 0, 4, 2)).described()["usage"]
     assert isinstance(usage, dict)

@@ -39,6 +39,21 @@ async def test_all_else_is_not_found(running: Running, method: str, path: str) -
     assert (running.sim.requests[-1].path, running.sim.requests[-1].body) == (path, b"body")
 
 
+async def test_the_base_path_can_be_chosen(start: Start) -> None:
+    """`base_path`: creates by both transports are answered below it, and nothing below /v1."""
+    running = await start(base_path="/openai/v1")
+    assert running.base.endswith("/openai/v1")
+    socket = await running.socket()
+    assert (await socket.turn(input="x"))["type"] == "response.completed"
+    assert running.sim.handshakes[-1].path == "/openai/v1/responses"
+    root = running.base.removesuffix("/openai/v1")
+    for path, status in (("/openai/v1", 200), ("/v1", 404), ("/openai/v1/v1", 404)):
+        async with running.http.post(f"{root}{path}/responses", json={"model": "m", "input": "x"}, headers=KEY) as got:
+            assert got.status == status
+    async with running.http.get(f"{root}/openai/v1/models", headers=KEY) as got:
+        assert got.status == 200
+
+
 @pytest.mark.parametrize("status", [404, 405, 426])
 async def test_a_host_without_websockets(start: Start, status: int) -> None:
     """`websocket=False` refuses every upgrade with the chosen status."""

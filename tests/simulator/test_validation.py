@@ -30,6 +30,9 @@ NAMESPACE: dict[str, Any] = {"type": "namespace", "name": "n", "tools": []}
         ({"previous_response_id": 7}, "previous_response_id"),
         ({"stream_options": {}}, "stream_options"),
         ({"conversation": "c", "previous_response_id": "r"}, "previous_response_id"),
+        ({"image": "auto"}, "image"),
+        ({"image": ["auto"]}, "image"),
+        ({"image": {"context_compression": "off"}}, "image.context_compression"),
         ({"tools": [None]}, "tools[0].type"),
         ({"tools": [{"type": "web_search"}, {"type": ["function"]}]}, "tools[1].type"),
         ({"tools": [{"type": "function"}]}, "tools[0].name"),
@@ -53,6 +56,7 @@ def test_wrong_fields(change: dict[str, Any], param: str) -> None:
         {"input": None, "previous_response_id": "r"},
         {"input": None, "prompt": {"id": "p"}},
         {"stream": True, "stream_options": {}},
+        {"image": {"context_compression": "auto"}},
         {"temperature": 1, "top_p": 0.5, "store": None, "of_tomorrow": [None]},
         {"tools": [{"type": "of_tomorrow"}, {**NAMESPACE, "tools": [{"type": "custom", "name": "f"}]}]},
     ],
@@ -101,6 +105,7 @@ def test_good_items() -> None:
             {"role": "developer", "content": [{"type": "input_image", "image_url": "x"}]},
             {"id": "msg_1"},
             {"type": "of_tomorrow"},
+            {"type": "mcp_list_tools", "server_label": "s", "tools": [{"name": "n", "input_schema": {}}]},
             {"role": "user", "content": []},
         ]
     )

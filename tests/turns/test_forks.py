@@ -1,7 +1,9 @@
-"""Forks that fail: a sibling's error costs neither its parent nor the siblings after it."""
+"""Forks: what a person says leaves the point before it held, and a fork's error costs nobody but its caller."""
 
 import pytest
 
+from proxy.config import Pool as PoolLimits
+from proxy.core.lanes import MOST_NAMED
 from proxy.core.reasons import Route, Whole
 from proxy.turns.turn import Turn
 from tests.turns.wiring import USER, Recorder, Wiring, on
@@ -10,9 +12,9 @@ from tests.upstream.peer import Line, Peer, created, failure, message, said, soo
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
-def sibling(wiring: Wiring, text: str) -> Turn:
-    """A child of the one answer that there is."""
-    return wiring.turn(USER, message("hello"), {"role": "user", "content": text}, stream=True)
+def sibling(wiring: Wiring, text: str, role: str = "developer") -> Turn:
+    """A child of the one answer that there is; with nothing of a user's it goes on in its parent's place."""
+    return wiring.turn(USER, message("hello"), {"role": role, "content": text}, stream=True)
 
 
 async def parents(wiring: Wiring, peer: Peer) -> Line:
@@ -59,3 +61,69 @@ async def test_the_first_childs_error_ends_it_for_all(peer: Peer) -> None:
         turn = sibling(wiring, "second")
         await wiring.exchange(turn, peer, *said("resp_b", stream_id="l1"), line=line)
         assert (turn.outcome.route, turn.outcome.reason) == (Route.FULL, Whole.REJECTED)
+
+
+async def asked(wiring: Wiring, line: Line, turn: Turn, lane: str) -> tuple[object, object]:
+    """A whole turn that is answered on `lane`: what it continues, and the lane that it names."""
+    task = wiring.run(turn, Recorder())
+    frame = await line.frame()
+    await line.send(*said(f"resp_of_{lane}", stream_id=lane))
+    await soon(task)
+    return frame.get("previous_response_id"), frame["stream_id"]
+
+
+async def test_what_a_person_says_leaves_the_point_before_it_held(peer: Peer) -> None:
+    """He may edit it, take it back or break the answer off: each way on from the same point is a delta again."""
+    async with Wiring(on(peer.base, lanes="on")) as wiring:
+        line = await parents(wiring, peer)
+        for number, lane in enumerate(["l2", "l3", "l4"]):
+            turn = sibling(wiring, f"wording {number}", "user")
+            assert await asked(wiring, line, turn, lane) == ("resp_1", lane)
+            assert turn.outcome.route is Route.DELTA
+
+
+async def test_a_tools_result_goes_on_in_place(peer: Peer) -> None:
+    """A loop of tools uses one lane, however long: nobody takes back what a tool said."""
+    async with Wiring(on(peer.base, lanes="on")) as wiring:
+        line = await parents(wiring, peer)
+        assert await asked(wiring, line, sibling(wiring, "result"), "l1") == ("resp_1", "l1")
+        again = sibling(wiring, "another result")
+        assert await asked(wiring, line, again, "l2") == (None, "l2")
+        assert (again.outcome.route, again.outcome.reason) == (Route.FULL, Whole.PARENT_CONTINUED)
+
+
+async def test_what_is_stored_needs_no_lane_to_be_kept_on(peer: Peer) -> None:
+    """A stored response can be continued for as long as the host has it: a person's word goes on in place."""
+    async with Wiring(on(peer.base, lanes="on")) as wiring:
+        first = wiring.turn(stream=True)
+        _, line = await wiring.exchange(first, peer, *said(stream_id="l1", store=True))
+        turn = sibling(wiring, "a person's word", "user")
+        assert await asked(wiring, line, turn, "l1") == ("resp_1", "l1")
+
+
+async def test_the_point_before_is_given_up_for_another_conversation(peer: Peer) -> None:
+    """What is kept for an undo is in nobody's way: it goes first when the lanes run out, and the reason is true."""
+    async with Wiring(on(peer.base, lanes="on", pool=PoolLimits(max_connections_per_key=1))) as wiring:
+        line = await parents(wiring, peer)
+        assert await asked(wiring, line, sibling(wiring, "a person's word", "user"), "l2") == ("resp_1", "l2")
+        for number in [*range(3, MOST_NAMED + 1), 1]:
+            other = wiring.turn({"role": "user", "content": f"other {number}"}, stream=True)
+            assert await asked(wiring, line, other, f"l{number}") == (None, f"l{number}")
+        undone = sibling(wiring, "other words", "user")
+        assert (await asked(wiring, line, undone, "l2"))[0] is None
+        assert (undone.outcome.route, undone.outcome.reason) == (Route.FULL, Whole.PARENT_CONTINUED)
+
+
+async def test_a_lane_stays_while_a_fork_of_what_it_holds_has_not_begun(peer: Peer) -> None:
+    """The host has the parent for a fork only once that is in progress: so long a tool's result forks, too."""
+    async with Wiring(on(peer.base, lanes="on")) as wiring:
+        line = await parents(wiring, peer)
+        first = wiring.run(sibling(wiring, "a person's word", "user"), Recorder())
+        assert (await line.frame())["stream_id"] == "l2"
+        await line.send(created("resp_a", "resp_1", stream_id="l2"))
+        second = wiring.run(sibling(wiring, "a tool's"), Recorder())
+        assert (await line.frame())["stream_id"] == "l3"
+        await line.send(*said("resp_a", stream_id="l2")[1:], *said("resp_b", stream_id="l3"))
+        await soon(first)
+        await soon(second)
+        assert await asked(wiring, line, sibling(wiring, "another tool's"), "l1") == ("resp_1", "l1")

@@ -10,7 +10,8 @@ from proxy.config import Settings, Upstream
 from proxy.core.continuation import Delta, Full
 from proxy.core.events import Event, Kind
 from proxy.core.heads import Found, Head, Heads
-from proxy.core.lanes import MOST_NAMED, State
+from proxy.core.lane import State
+from proxy.core.lanes import MOST_NAMED
 from proxy.core.reasons import Whole
 from proxy.turns.imagined import ImaginedHost, ImaginedPool, arrive
 from proxy.upstream.capabilities import Host, capabilities
@@ -84,12 +85,19 @@ def test_conversations_side_by_side_have_connections_of_their_own() -> None:
 
 
 def test_with_lanes_they_share_one() -> None:
-    """As many as it may name, and named as the real ones are."""
-    world = World("on")
+    """As many as it may name where it is the only one, and named as the real ones are."""
+    world = World("on", Limits(max_connections_per_key=1))
     heads = [world.said(b"%d" % number) for number in range(MOST_NAMED)]
     assert (len(world.pool), all(head.live for head in heads)) == (1, True)
     assert world.begin().named == "l1"
-    assert len(world.pool) == 2
+    assert len(world.pool) == 1
+
+
+def test_with_lanes_conversations_are_spread_before_one_is_crowded() -> None:
+    """Each shall find room when all speak at once: thirteen to a connection, as the real pool does it."""
+    world = World("on")
+    heads = [world.said(b"%d" % number) for number in range(100)]
+    assert (len(world.pool), all(head.live for head in heads)) == (8, True)
 
 
 def test_a_lane_that_remembers_nothing_is_used_again() -> None:

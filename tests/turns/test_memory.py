@@ -6,7 +6,7 @@ import pytest
 
 from proxy.config import Pool
 from proxy.core.continuation import Delta
-from proxy.core.reasons import Whole
+from proxy.core.reasons import Route, Whole
 from proxy.turns.turn import Turn
 from tests.turns.wiring import USER, Recorder, Wiring, on
 from tests.upstream.peer import Peer, completed, created, event, failure, message, said, soon, until
@@ -40,6 +40,33 @@ async def test_a_response_without_output_can_be_continued(peer: Peer) -> None:
         await wiring.exchange(wiring.turn(*NEXT, stream=True), peer, created(), empty)
         turn = chosen(wiring, *NEXT, {"role": "user", "content": "hello?"})
         assert isinstance(turn.continuation, Delta)
+
+
+async def test_a_compaction_in_the_answer_is_no_loss(peer: Peer) -> None:
+    """The upstream prunes its context, counts few tokens and says so: no suspicion, and no head."""
+    async with Wiring(on(peer.base)) as wiring:
+        _, line = await wiring.exchange(wiring.turn(stream=True), peer, *said(tokens=100_000))
+        turn = wiring.turn(*NEXT, stream=True)
+        item: dict[str, object] = {"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAA"}
+        frames = [
+            created("resp_2"),
+            event("response.output_item.added", output_index=0, item=item, sequence_number=1),
+            event("response.output_item.done", output_index=0, item=item, sequence_number=2),
+            completed("resp_2", tokens=1_000),
+        ]
+        await wiring.exchange(turn, peer, *frames, line=line)
+        assert (turn.outcome.route, turn.outcome.context_suspect) == (Route.DELTA, False)
+        assert chosen(wiring, *NEXT, item, {"role": "user", "content": "more"}).outcome.reason is Whole.COMPACTION
+
+
+async def test_a_host_that_verifies_no_ids_keeps_no_lane(peer: Peer) -> None:
+    """What it remembers is never continued: the next turn has the same socket, and says why it goes in full."""
+    async with Wiring(on(peer.base, verifies_ids="no")) as wiring:
+        _, line = await wiring.exchange(wiring.turn(stream=True), peer)
+        turn = wiring.turn(*NEXT, stream=True)
+        await wiring.exchange(turn, peer, *said("resp_2"), line=line)
+        assert (turn.outcome.route, turn.outcome.reason) == (Route.FULL, Whole.HOST_UNVERIFIED)
+        assert len(peer.upgrades) == 1
 
 
 @pytest.mark.parametrize(

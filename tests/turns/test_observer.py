@@ -11,7 +11,7 @@ from proxy.config import Pool as Limits
 from proxy.config import Settings, Upstream
 from proxy.core.events import NotAnEvent, sniff, sse
 from proxy.core.fingerprint import Fingerprints
-from proxy.core.lanes import OutOfPlace
+from proxy.core.lane import OutOfPlace
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Plain, Route, Whole
 from proxy.turns.memory import Keyed

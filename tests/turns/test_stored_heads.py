@@ -37,3 +37,15 @@ async def test_an_answer_under_suspicion_is_not_kept(peer: Peer) -> None:
         assert turn.outcome.context_suspect
         assert "resp_2" not in {kept.response_id for kept in wiring.heads.stored()[0]}
         assert wiring.memory.lasting() == ([], []), "the next process would trust this host again"
+
+
+async def test_what_a_compaction_leaves_out_is_not_missed(peer: Peer) -> None:
+    """A history that goes on behind a compaction counts few tokens, as all before it is pruned: no suspicion."""
+    opening: dict[str, object] = {"role": "user", "content": "x" * 100_000}
+    compaction: dict[str, object] = {"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAA"}
+    async with Wiring(on(peer.base)) as wiring:
+        begun = wiring.turn(opening, stream=True, store=True)
+        _, line = await wiring.exchange(begun, peer, *said(store=True, tokens=100_000))
+        turn = wiring.turn(opening, *NEXT[1:], compaction, message("done"), USER, stream=True, store=True)
+        await wiring.exchange(turn, peer, *said("resp_3", store=True, tokens=1_000), line=line)
+        assert (turn.outcome.route, turn.outcome.context_suspect) == (Route.DELTA, False)

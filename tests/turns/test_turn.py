@@ -5,7 +5,8 @@ import msgspec
 from proxy.core.continuation import Delta, Full
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Head
-from proxy.core.lanes import Lane, Lanes
+from proxy.core.lane import Lane
+from proxy.core.lanes import Lanes
 from proxy.core.reasons import Route, Whole
 from proxy.core.recovery import Phase
 from proxy.core.request import parse
@@ -26,7 +27,7 @@ def turn() -> Turn:
 
 def head() -> Head:
     """Some head."""
-    return Head("resp_1", (b"f",), b"key", Lane(Lanes(1, named=False), None), stored=False)
+    return Head("resp_1", (b"f",), b"key", Lane(Lanes(1, named=False, clock=float), None), stored=False)
 
 
 def test_a_delta_names_its_head() -> None:

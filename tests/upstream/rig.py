@@ -53,7 +53,7 @@ class Rig:
             socket,
             owner,
             self.host,
-            Lanes(1, named=named),
+            Lanes(1, named=named, clock=float),
             settings=settings,
             expires=math.inf,
             tasks=self.tasks,
@@ -131,7 +131,7 @@ async def two_lanes(rig: Rig) -> tuple[Connection, Line, Lease, Lease]:
     """A connection to a host with lanes, and two turns at work on it."""
     connection, line = await rig.open(named=True)
     one = await send(connection)
-    assert not connection.spare  # until the host has shown that it knows names
+    assert not connection.lanes.spare()  # until the host has shown that it knows names
     await line.send(created("resp_a", stream_id="l1"))
     assert await types(one, 1) == ["response.created"]
     two = await send(connection)

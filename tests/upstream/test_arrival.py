@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from proxy.config import Pool as Limits
-from proxy.core.lanes import State
+from proxy.core.lane import State
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.upstream import arrival
@@ -63,7 +63,7 @@ async def test_what_does_not_arrive_ends_its_own_turn(
     found = await lost(lease)
     assert (found.fault, found.waited) == (Fault.LINE_LOST, 0.2)
     assert found.detail == "what was sent on a shared line did not arrive for 0.2 s"
-    assert not connection.spare
+    assert not connection.lanes.spare()
     connection.release(lease)
     assert lease.lane.state is State.DRAINING
     assert connection.open
@@ -100,7 +100,7 @@ async def test_what_has_arrived_is_waited_for_in_peace(rig: Rig) -> None:
     lease = await send(connection)
     until_then = time.monotonic() + 0.2
     await until(lambda: time.monotonic() > until_then)
-    assert (lease.fault, connection.spare) == (None, True)
+    assert (lease.fault, bool(connection.lanes.spare())) == (None, True)
 
 
 async def test_a_slow_way_is_no_stall(rig: Rig) -> None:
@@ -120,7 +120,7 @@ async def test_a_slow_way_is_no_stall(rig: Rig) -> None:
     line.undeafen()
     assert await line.frame() == {"type": "response.create"}
     await soon(writing)
-    assert (lease.fault, connection.spare) == (None, True)
+    assert (lease.fault, bool(connection.lanes.spare())) == (None, True)
 
 
 async def test_a_turn_that_can_go_no_other_way_stays(rig: Rig) -> None:
@@ -218,7 +218,7 @@ async def test_what_is_answered_has_arrived(rig: Rig) -> None:
     await types(lease, 1)
     until_then = time.monotonic() + 0.3
     await until(lambda: time.monotonic() > until_then)
-    assert (lease.fault, connection.spare) == (None, True)
+    assert (lease.fault, bool(connection.lanes.spare())) == (None, True)
 
 
 async def test_another_system(monkeypatch: pytest.MonkeyPatch) -> None:

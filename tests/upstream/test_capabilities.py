@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from proxy.config import Upstream
-from proxy.core.lanes import Verdict
+from proxy.core.lane import Verdict
 from proxy.core.reasons import Whole
 from proxy.upstream.capabilities import Capabilities, Host, capabilities, public_name
 

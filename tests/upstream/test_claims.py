@@ -4,7 +4,7 @@ import pytest
 
 from proxy.config import Pool as Limits
 from proxy.core.heads import Head
-from proxy.core.lanes import State
+from proxy.core.lane import State
 from proxy.core.reasons import Whole
 from proxy.upstream.lease import Lease
 from tests.upstream.peer import Line, Peer, created, said, until

@@ -8,7 +8,7 @@ from websockets.protocol import State as SocketState
 from proxy.config import Pool as Limits
 from proxy.core.events import Event
 from proxy.core.heads import Head
-from proxy.core.lanes import State
+from proxy.core.lane import State
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
@@ -84,8 +84,8 @@ async def test_a_close_is_seen_at_once_while_idle(rig: Rig, orderly: bool) -> No
     assert rig.ends == [(connection, [head], Whole.CONNECTION_LOST)]
     assert not connection.open
     assert not head.live
-    assert not connection.spare
-    assert not connection.occupied
+    assert not connection.lanes.spare()
+    assert not connection.lanes.oldest()
 
 
 async def test_a_line_that_is_closing_is_not_used(rig: Rig) -> None:
@@ -286,7 +286,7 @@ async def test_given_back_after_a_whole_answer(rig: Rig, taken: bool) -> None:  
     if taken:
         await types(lease, 4)
     connection.release(lease)
-    assert (connection.busy, connection.spare, connection.open) == (False, True, True)
+    assert (connection.busy, bool(connection.lanes.spare()), connection.open) == (False, True, True)
     assert connection.used_at > used
     again = await send(connection)
     await line.send(created("resp_2"))
@@ -322,8 +322,8 @@ async def test_a_retired_connection_finishes_its_turn(rig: Rig) -> None:
     connection, line = await rig.open()
     lease = await send(connection)
     connection.retire(Whole.ROTATED)
-    assert not connection.spare
-    assert not connection.occupied
+    assert not connection.lanes.spare()
+    assert not connection.lanes.oldest()
     await line.send(*said())
     assert len(await types(lease, 4)) == 4
     assert connection.open
@@ -671,7 +671,7 @@ async def test_a_probe_on_a_lane_that_was_given_up_disturbs_nobody(rig: Rig) -> 
     connection, line = await rig.open(named=True)
     one = await send(connection, probe=PROBE)
     await line.send(created("made_up", stream_id="l1"))
-    await until(lambda: connection.spare)
+    await until(lambda: connection.lanes.spare() is not None)
     two = await send(connection)
     connection.release(one)
     await line.send(completed("made_up", stream_id="l1"), *said("resp_b", stream_id="l2"))

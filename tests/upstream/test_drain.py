@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from proxy.core.events import sniff
-from proxy.core.lanes import Lane, Lanes, State, Whose
+from proxy.core.lane import Lane, State, Whose
+from proxy.core.lanes import Lanes
 from proxy.tasks import Tasks
 from proxy.upstream.drain import _BYTES, Drain
 from tests.upstream.peer import completed, created, soon
@@ -13,7 +14,7 @@ from tests.upstream.peer import completed, created, soon
 
 def draining() -> Lane:
     """A lane whose turn let go in mid-answer."""
-    lane = Lanes(1, named=True).spare()
+    lane = Lanes(1, named=True, clock=float).spare()
     assert lane is not None
     lane.create(Whose.TURN)
     lane.take(sniff(created(stream_id="l1")))

@@ -7,7 +7,8 @@ import pytest
 
 from proxy.core.events import Event, sniff
 from proxy.core.heads import Head
-from proxy.core.lanes import Lanes, State
+from proxy.core.lane import State
+from proxy.core.lanes import Lanes
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
@@ -52,7 +53,7 @@ class Wire:
 
 def leased() -> tuple[Wire, Lease]:
     """A lease on a lane of its own."""
-    wire, lanes = Wire(), Lanes(7, named=True)
+    wire, lanes = Wire(), Lanes(7, named=True, clock=float)
     lane = lanes.spare()
     assert lane is not None
     lanes.lease(lane)

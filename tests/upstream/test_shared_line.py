@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.core.lanes import State
+from proxy.core.lane import State
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.upstream.capabilities import Capabilities, Host

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from proxy.config import Pool
-from proxy.core.lanes import Verdict
+from proxy.core.lane import Verdict
 from proxy.core.reasons import Whole
 from proxy.errors import TurnFault
 from proxy.upstream.status import BreakerStatus, HostStatus, PoolStatus, SocketStatus
