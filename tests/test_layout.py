@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LONGEST_MODULE = 300
 LONGEST_FUNCTION = 60
-MODULES = sorted((ROOT / "proxy").rglob("*.py"))
+MODULES = sorted([*(ROOT / "proxy").rglob("*.py"), *(ROOT / "bench").rglob("*.py")])
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 

@@ -10,6 +10,9 @@ from proxy.core.reasons import Whole
 
 # Heads kept for one fingerprint: more than agents that begin alike at the same time, and stored ones never die.
 _MOST_ALIKE = 32
+# Reasons kept of points that cannot be continued any more. Every turn of every conversation leaves one; what is asked
+# for is why the latest were no deltas.
+_MOST_GRAVES = 4_096
 # A stored id that was seen with two meanings.
 _AMBIGUOUS = b""
 
@@ -114,7 +117,7 @@ class Heads:
     def __init__(self, *, most: int, max_age: float, clock: Callable[[], float]) -> None:
         self._heads: cachetools.TTLCache[bytes, tuple[Head, ...]] = cachetools.TTLCache(most, max_age, clock)
         # Why there is nothing to continue from where there could have been: for the reason of the next turn.
-        self._graves: cachetools.TTLCache[bytes, Grave] = cachetools.TTLCache(most, max_age, clock)
+        self._graves: cachetools.TTLCache[bytes, Grave] = cachetools.TTLCache(min(most, _MOST_GRAVES), max_age, clock)
         # What the items of stored responses mean, by pool key and id: callers may send references instead.
         self._stored_items: cachetools.TTLCache[tuple[bytes, str], bytes] = cachetools.TTLCache(most, max_age, clock)
 

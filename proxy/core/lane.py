@@ -1,6 +1,5 @@
 """A lane: one ordered stream of a connection, a state machine over the events that arrive on it."""
 
-from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
@@ -102,6 +101,9 @@ class Bundle(Protocol):
     def forking(self, head: Head) -> bool:
         """Whether a fork of `head` has not begun yet."""
 
+    def keep(self, head: Head) -> None:
+        """A fork of `head` has begun: the conversation goes on from there."""
+
     def retire(self, reason: Whole) -> None:
         """Take no new turns."""
 
@@ -115,6 +117,24 @@ class Lane:
                           └──────abandon───▶ DRAINING ─end─▶ IDLE    any but CLOSED ─distrust─▶ QUARANTINED
     """
 
+    # Most lanes are at rest, and there are many: what one takes is what an idle conversation costs.
+    __slots__ = (
+        "_refused",
+        "_unanswered",
+        "continued",
+        "forked",
+        "kept",
+        "lanes",
+        "latest",
+        "leased",
+        "name",
+        "parent",
+        "state",
+        "taken",
+        "used_at",
+        "verdict",
+    )
+
     def __init__(self, lanes: Bundle, name: str | None) -> None:
         self.lanes = lanes
         self.name = name
@@ -123,6 +143,8 @@ class Lane:
         self.latest: Head | None = None
         self.parent: Head | None = None
         """The head that its turn continues: held by the upstream until that turn ends."""
+        self.continued: Head | None = None
+        """The latest of those that it moved on from and that were continued, here or on another lane: not given up."""
         self.forked: Head | None = None
         """The head of another lane that its turn continues, until that has begun: so long the other may not move on."""
         self.kept = False
@@ -132,7 +154,7 @@ class Lane:
         self.taken = False
         """Whether the host has shown that it took the name: by an event other than an error."""
         self.verdict: Verdict | None = None
-        self._unanswered: deque[Whose] = deque()
+        self._unanswered: tuple[Whose, ...] = ()
         self._refused = False
         """Whether the last event was an error: `response.failed` behind it is no answer to the next create."""
 
@@ -170,9 +192,8 @@ class Lane:
 
         It may while the first child has this lane, or while this lane may not move on as others fork from it.
         """
-        lent = self.parent is head and (self.in_flight or self.leased)
         pinned = self.latest is head and self.idle and not self.free
-        return (lent or pinned) and self.lanes.can_fork(head)
+        return (self.parent is head or pinned) and self.lanes.can_fork(head)
 
     def keeps(self, head: Head) -> bool:
         """Whether `head` can be continued on another lane, so that it stays here for an undo, at nobody's expense."""
@@ -182,13 +203,17 @@ class Lane:
         """Why `head` is not continued now."""
         if self.lanes.reason:
             return self.lanes.reason
-        return Whole.LANES_BUSY if self.latest is head and self.idle else Whole.PARENT_CONTINUED
+        if self.latest is head and self.idle:
+            return Whole.LANES_BUSY
+        return Whole.PARENT_CONTINUED if self.continued is head or self.parent is head else Whole.EVICTED
 
     def create(self, *creates: Whose, continuing: Head | None = None) -> Head | None:
         """Creates are about to be written, in this order. Returns the head that dies by it."""
         self._move(Signal.CREATE)
-        self._unanswered.extend(creates)
+        self._unanswered += creates
         dead, self.latest = self.latest, None
+        if dead and (dead is continuing or self.kept):
+            self.continued = dead
         self.parent, self.kept = continuing if dead is continuing else None, False
         return dead
 
@@ -206,12 +231,14 @@ class Lane:
         whose = self._unanswered[0]
         ended = event.kind in TERMINAL or event.kind is Kind.ERROR
         if ended:
-            self._unanswered.popleft()
+            self._unanswered = self._unanswered[1:]
         if whose is Whose.PROBE:
             self.verdict = _verdict(event) if ended else None
             return Whose.NOBODY if dropped else whose
         self._move(Signal.END if ended else Signal.EVENT)
-        if event.type not in _NOT_YET:
+        if self.forked and event.type not in _NOT_YET:
+            if event.kind is not Kind.ERROR:
+                self.lanes.keep(self.forked)
             self.forked = None
         if ended:
             self.parent = None
@@ -247,7 +274,7 @@ class Lane:
         self.latest, self.kept = head, False
 
     def _forget(self) -> Head | None:
-        self._unanswered.clear()
+        self._unanswered = ()
         dead, self.latest, self.parent, self.forked = self.latest, None, None, None
         return dead
 

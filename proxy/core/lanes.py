@@ -39,6 +39,8 @@ class Lanes:
         self.reason: Whole | None = None
         """Why it takes no new turns, if it takes none; it closes after those that it has."""
         self._lanes: dict[str | None, Lane] = {}
+        self._forks: list[Lane] = []
+        """Those whose turn continues what another lane holds, as long as it may not have begun."""
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(list(self._lanes.values()))
@@ -90,7 +92,7 @@ class Lanes:
 
     def forking(self, head: Head) -> bool:
         """Whether a fork of `head` has not begun yet: what it continues must be held until then."""
-        return any(lane.forked is head for lane in self._lanes.values())
+        return any(lane.forked is head for lane in self._forks)
 
     def keeps(self, head: Head) -> bool:
         """Whether `head` can be continued on another lane without a conversation being given up."""
@@ -119,13 +121,18 @@ class Lanes:
         """An idle lane whose conversation may be given up, the one used longest ago; never the one with `beside`."""
         if not self.room:
             return None
-        free = (lane for lane in self._lanes.values() if lane.free and (beside is None or lane.latest is not beside))
+        free = (lane for lane in self._lanes.values() if lane.free and lane.latest not in (None, beside))
         return min(free, key=lambda lane: lane.used_at, default=None)
 
     def rested(self, *, beside: Head | None = None) -> Lane | None:
         """The same, if its conversation can be taken to have ended."""
         lane = self.oldest(beside=beside)
         return lane if lane and self.clock() - lane.used_at >= RESTED_SECONDS else None
+
+    def keep(self, head: Head) -> None:
+        """A fork of `head` has begun: the conversation goes on from there, and this is kept for an undo."""
+        for lane in self._lanes.values():
+            lane.kept |= lane.latest is head
 
     def claim(self, head: Head, *, fork: bool) -> Lane | None:
         """The lane on which a turn goes on from `head`: its own, or for a fork another; None where there is none."""
@@ -138,9 +145,8 @@ class Lanes:
         own = lane.latest is continuing
         lane.leased = True
         lane.parent, lane.forked = (continuing, None) if own else (None, continuing)
-        if continuing and not own:
-            for holder in self._lanes.values():
-                holder.kept |= holder.latest is continuing
+        if lane.forked:
+            self._forks = [*(fork for fork in self._forks if fork.forked and fork is not lane), lane]
         self._lanes.pop(lane.name, None)
         self._lanes[lane.name] = lane
 

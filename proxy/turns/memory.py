@@ -78,7 +78,7 @@ class Memory:
     def released(self, lease: Lease) -> None:
         """The turn is over: the head that its lane moved on from can be continued no more, not even by a fork."""
         if lease.dead and not lease.dead.stored:
-            continued = lease.dead is lease.continuing or lease.undone
+            continued = lease.dead is lease.lane.continued
             self._heads.bury(lease.dead, Whole.PARENT_CONTINUED if continued else Whole.EVICTED)
 
     def lasting(self) -> tuple[list[StoredHead], list[StoredItem]]:

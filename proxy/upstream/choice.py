@@ -21,6 +21,10 @@ class Room(Protocol):
         """Whether any turn has a part of it."""
 
     @property
+    def retiring(self) -> bool:
+        """Whether it takes no new turns."""
+
+    @property
     def promising(self) -> bool:
         """Whether there may be room for more as soon as the first event is there."""
 
@@ -77,7 +81,7 @@ def choose(
     more = _more(own, others, coming, limits)
     spare = [one for one in own if one.lanes.spare()]
     if lanes:
-        shared = _shared(own, spare, coming, more=more is not None)
+        shared = _shared(own, spare, coming, more=more == (Move.DIAL, None))
         if shared:
             return shared
     elif spare:
@@ -105,7 +109,7 @@ def _more(
 def _shared(
     own: Sequence[Sight], spare: Sequence[Sight], coming: Coming, *, more: bool
 ) -> tuple[Move | None, Sight | None] | None:
-    """The choice among connections that many conversations share; None where one more is due, if there may be `more`.
+    """The choice among connections that many conversations share; None where one more is due, given room for `more`.
 
     First one that carries few; then new ones, up to a number; then the one that carries least; then what is about to
     have room; then one whose conversation has ended.
@@ -113,7 +117,7 @@ def _shared(
     light = [one for one in spare if one.lanes.conversations < _FEW]
     if light:
         return None, max(light, key=lambda one: one.used_at)
-    if more and len(own) + coming.own < _ENOUGH:
+    if more and sum(not one.lanes.retiring for one in own) + coming.own < _ENOUGH:
         return None
     if spare:
         return None, min(spare, key=lambda one: one.lanes.conversations)

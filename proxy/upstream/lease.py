@@ -48,8 +48,6 @@ class Lease:
         """The watch over its create, on a line that others share."""
         self.dead: Head | None = None
         """The head that died when the lane moved on."""
-        self.undone = False
-        """Whether that was kept for an undo alone."""
         self.continuing: Head | None = None
         self.probe: asyncio.Event | None = None
         self.given_up = False
@@ -88,7 +86,6 @@ class Lease:
     def begin(self) -> None:
         """The create is about to be written: the lane moves on."""
         creates = (Whose.PROBE, Whose.TURN) if self.probe and not self.probe.is_set() else (Whose.TURN,)
-        self.undone |= self.lane.kept
         self.dead = self.lane.create(*creates, continuing=self.continuing) or self.dead
 
     def spoil(self, reason: Whole) -> None:

@@ -475,7 +475,8 @@ def test_a_fork_that_is_further_on_pins_nothing(kind: str) -> None:
     assert lane.free
 
 
-def test_the_last_of_several_forks_lets_go() -> None:
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_last_of_several_forks_lets_go(first: int) -> None:
     """Each pins what it forked, and no other lane."""
     lanes = proven()
     lane, parent, one = forked(lanes)
@@ -484,7 +485,7 @@ def test_the_last_of_several_forks_lets_go() -> None:
     finish(lanes, bystander)
     assert other
     lanes.lease(other, parent)
-    for fork in (one, other):
+    for fork in (other, one) if first else (one, other):
         assert not lane.free
         assert bystander.free
         fork.create(TURN, continuing=parent)
@@ -533,9 +534,9 @@ def test_a_pinned_lane_lends_only_where_a_lane_is_left() -> None:
     filled(lanes, leaving=1)
     lane, parent, _ = forked(lanes)
     assert not lane.lends(parent)
-    assert not lane.lends(head())
     clock.now = RESTED_SECONDS
     assert lane.lends(parent)
+    assert not lane.lends(head())
 
 
 def test_a_lease_alone_does_not_make_a_pinned_lane_lend() -> None:
@@ -589,7 +590,7 @@ def test_a_lane_keeps_what_it_holds_where_another_is_spare() -> None:
 
 
 def test_a_lane_says_truly_why_it_bars_a_head() -> None:
-    """The connection's own reason first; a head at rest waits for lanes; what is not at rest was continued."""
+    """The connection's own reason first; a head at rest waits for lanes; any other was continued, or given up."""
     lanes = proven()
     lane = next(iter(lanes))
     parent = lane.latest
@@ -597,12 +598,33 @@ def test_a_lane_says_truly_why_it_bars_a_head() -> None:
     while lanes.room:
         begin(lanes)
     assert lane.barred(parent) is Whole.LANES_BUSY
-    assert lane.barred(head()) is Whole.PARENT_CONTINUED
+    assert lane.barred(head()) is Whole.EVICTED
     lane.leased = True
+    assert lane.barred(parent) is Whole.EVICTED
+    lane.parent = parent
     assert lane.barred(parent) is Whole.PARENT_CONTINUED
-    lane.leased = False
     lanes.retire(Whole.ROTATED)
     assert lane.barred(parent) is lane.barred(head()) is Whole.ROTATED
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("in place", Whole.PARENT_CONTINUED), ("kept", Whole.PARENT_CONTINUED), ("given up", Whole.EVICTED)],
+)
+def test_what_a_lane_moved_on_from_was_continued_or_given_up(how: str, reason: Whole) -> None:
+    """From its create on, while the turn runs and when it is over; what was kept for an undo was continued before."""
+    lanes = proven()
+    lane = next(iter(lanes))
+    parent = lane.latest
+    assert parent
+    lane.kept = how == "kept"
+    continuing = parent if how == "in place" else None
+    lanes.lease(lane, continuing)
+    lane.create(TURN, continuing=continuing)
+    assert lane.barred(parent) is reason
+    finish(lanes, lane)
+    lane.release()
+    assert lane.barred(parent) is reason
 
 
 def test_the_end_of_a_turn_is_when_its_lane_was_used() -> None:

@@ -281,6 +281,9 @@ def test_a_lane_that_a_turn_has_is_not_given_up() -> None:
     assert lanes.oldest() is second
     second.create(Whose.TURN)
     assert lanes.oldest() is None
+    second.take(ERROR)
+    assert lanes.spare() is second  # it holds no conversation
+    assert lanes.oldest() is None
 
 
 def test_a_lane_is_spare_in_this_order() -> None:
@@ -306,6 +309,38 @@ def test_a_lane_is_spare_in_this_order() -> None:
     newer.kept = False
     assert lanes.spare() is None
     assert held.latest
+
+
+def test_no_more_names_are_spent_than_the_host_takes() -> None:
+    """What is learned of the host on the way counts at once; the names that were spent before stay in use."""
+    budget = [3]
+    lanes = Lanes(1, named=True, clock=float, names=lambda: budget[0])
+    finish(lanes, begin(lanes))
+    finish(lanes, begin(lanes))
+    assert lanes.spare()
+    budget[0] = 1
+    assert lanes.spare() is None
+    assert len(list(lanes)) == 2
+    next(iter(lanes)).kept = True
+    assert lanes.spare() is next(iter(lanes))
+    budget[0] = 3
+    fresh = lanes.spare()
+    assert fresh
+    assert fresh.name == "l3"
+
+
+def test_the_names_that_a_host_took_are_counted() -> None:
+    """Those of which it said something other than an error: its refusal of one more is none of them."""
+    lanes = proven()
+    assert lanes.taken == 1
+    begin(lanes).take(CREATED)
+    assert lanes.taken == 2
+    refused = begin(lanes)
+    refused.take(ERROR)
+    assert (refused.taken, lanes.taken) == (False, 2)
+    begin(lanes).take(CREATED)
+    refused.take(ERROR)
+    assert (refused.taken, lanes.taken) == (True, 3)
 
 
 def test_what_is_kept_is_given_up_in_the_order_of_its_use() -> None:
@@ -351,7 +386,11 @@ def test_a_conversation_at_rest_makes_way_for_a_fork() -> None:
     clock.now = RESTED_SECONDS
     assert lanes.rested() is next(iter(lanes))
     assert lanes.can_fork(parent.latest)
+    assert lanes.claim(parent.latest, fork=True) is lanes.rested()
     assert not lanes.keeps(parent.latest)
+    last = list(lanes)[-1]
+    last.kept = True
+    assert lanes.claim(parent.latest, fork=True) is last  # rather than a conversation
     lanes.retire(Whole.ROTATED)
     assert (lanes.rested(), lanes.oldest(), lanes.can_fork(parent.latest)) == (None, None, False)
 
@@ -403,8 +442,8 @@ def test_a_lease_in_place_forks_nothing() -> None:
     assert not lanes.forking(lane.latest)
 
 
-def test_a_lease_beside_keeps_what_it_forks() -> None:
-    """The head stays on its lane, which is kept; no other lane is."""
+def test_a_fork_that_has_begun_keeps_its_parent() -> None:
+    """The head stays on its lane, which is kept from then on; no other lane is."""
     lanes = proven()
     lane, other = next(iter(lanes)), begin(lanes)
     finish(lanes, other)
@@ -414,18 +453,62 @@ def test_a_lease_beside_keeps_what_it_forks() -> None:
     lanes.lease(beside, lane.latest)
     assert (beside.parent, beside.forked, beside.kept) == (None, lane.latest, False)
     assert lanes.forking(lane.latest)
+    beside.create(Whose.TURN, continuing=lane.latest)
+    beside.take(on(beside, "response.created"))
+    assert (lane.kept, other.kept) == (False, False)
+    beside.take(on(beside, "response.in_progress"))
     assert (lane.kept, other.kept) == (True, False)
 
 
-def test_a_lease_that_continues_nothing_keeps_nothing() -> None:
-    """A turn in full takes an empty lane, while others are empty too."""
+@pytest.mark.parametrize("sent", [False, True], ids=["never sent", "refused"])
+def test_a_fork_that_came_to_nothing_keeps_nothing(*, sent: bool) -> None:
+    """Its parent is still the conversation's only point: no other may take its lane for a mere undo."""
     lanes = proven()
+    lane = next(iter(lanes))
+    assert lane.latest
+    beside = lanes.claim(lane.latest, fork=True)
+    assert beside
+    lanes.lease(beside, lane.latest)
+    if sent:
+        beside.create(Whose.TURN, continuing=lane.latest)
+        beside.take(on(beside, "error"))
+    beside.release()
+    assert (lane.kept, lane.vacant, lanes.forking(lane.latest)) == (False, False, False)
+
+
+def test_forks_that_are_over_are_not_gathered() -> None:
+    """One that is refused and tried again, for ever, takes no more memory than the first."""
+    lanes = proven()
+    parent = next(iter(lanes)).latest
+    assert parent
+    for _ in range(3):
+        beside = lanes.claim(parent, fork=True)
+        assert beside
+        lanes.lease(beside, parent)
+        beside.create(Whose.TURN, continuing=parent)
+        beside.take(on(beside, "error"))
+        beside.release()
+        assert lanes._forks == [beside]
+    begin(lanes)  # on that lane
+    elsewhere = lanes.claim(parent, fork=True)
+    assert elsewhere
+    lanes.lease(elsewhere, parent)
+    assert lanes._forks == [elsewhere]
+    elsewhere.release()
+    assert not lanes.forking(parent)
+
+
+def test_a_lease_that_continues_nothing_keeps_nothing() -> None:
+    """A turn in full takes an empty lane, or one with a conversation, while others are empty."""
+    lanes = proven()
+    held = next(iter(lanes))
     lane, other = begin(lanes), begin(lanes)
     lane.take(ERROR)
     other.take(ERROR)
-    lanes.lease(lane)
-    assert (lane.parent, lane.forked) == (None, None)
-    assert not any(each.kept for each in lanes)
+    for taken in (lane, held):
+        lanes.lease(taken)
+        assert (taken.parent, taken.forked) == (None, None)
+        assert not any(each.kept for each in lanes)
 
 
 def test_a_head_is_kept_only_where_a_lane_is_spare() -> None:
@@ -436,7 +519,11 @@ def test_a_head_is_kept_only_where_a_lane_is_spare() -> None:
     assert lanes.keeps(parent)
     filled(lanes)
     assert not lanes.keeps(parent)
-    list(lanes)[-1].kept = True
+    first, *_, last = lanes
+    first.kept = True
+    assert lanes.spare() is parent.place
+    assert not lanes.keeps(parent)
+    last.kept = True
     assert lanes.keeps(parent)
     unproven = Lanes(1, named=True, clock=float)
     assert unproven.spare()
@@ -453,10 +540,10 @@ def test_conversations_are_what_a_lane_is_needed_for() -> None:
     assert lanes.conversations == 1
     lane = next(iter(lanes))
     lanes.lease(second, lane.latest)
-    assert lane.kept
     assert lanes.conversations == 2
     second.create(Whose.TURN, continuing=lane.latest)
     second.take(on(second, "response.in_progress"))
+    assert lane.kept
     assert lanes.conversations == 1
     lost = begin(lanes)
     lost.distrust()
@@ -481,3 +568,19 @@ def test_a_connection_is_promising_until_its_first_echo() -> None:
     silent = Lanes(1, named=True, clock=float)
     silent.of(CREATED) if begin(silent) else None
     assert not silent.promising
+
+
+def test_a_lone_turn_that_waits_is_known() -> None:
+    """Its create alone can be what ended the line: where another turn is about, that cannot be told."""
+    lanes = proven()
+    assert lanes.sole_awaited is None
+    lane = begin(lanes)
+    assert lanes.sole_awaited is lane
+    other = lanes.spare()
+    assert other
+    lanes.lease(other)
+    assert lanes.sole_awaited is None
+    other.release()
+    assert lanes.sole_awaited is lane
+    lane.take(CREATED)
+    assert lanes.sole_awaited is None

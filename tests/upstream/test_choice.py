@@ -20,6 +20,7 @@ class Seen:
     occupied: bool = True
     ended: bool = False
     promising: bool = False
+    retiring: bool = False
     conversations: int = 0
 
     @property
@@ -125,6 +126,7 @@ FULL = Seen(2, busy=True, occupied=False, conversations=32)
 AT_REST = Seen(5, ended=True, conversations=32)
 LONGER_AT_REST = Seen(4, ended=True, conversations=32)
 UNPROVEN = Seen(3, busy=True, occupied=False, promising=True, conversations=1)
+LEAVING = Seen(busy=True, occupied=False, retiring=True)
 ROOMY = Limits(max_connections=12, max_connections_per_key=10)
 
 
@@ -149,7 +151,8 @@ ROOMY = Limits(max_connections=12, max_connections_per_key=10)
         ([FULL] * 10, [], Coming(0, 0), (Move.WAIT, None)),
         ([OLD] + [FULL] * 9, [], Coming(0, 0), (None, OLD)),
         ([OLD] + [AT_REST] + [FULL] * 8, [], Coming(0, 0), (None, AT_REST)),
-        ([LOADED], [BUSY] * 10 + [OLD], Coming(0, 0), (Move.DIAL, OLD)),
+        ([LOADED], [BUSY] * 10 + [OLD], Coming(0, 0), (None, LOADED)),
+        ([LOADED] + [LEAVING] * 8, [], Coming(0, 0), (Move.DIAL, None)),
         ([FULL] * 8, [OLD] * 4, Coming(0, 0), (Move.DIAL, OLD)),
         ([FULL, LOADED], [BUSY] * 10, Coming(0, 0), (None, LOADED)),
         ([OLD, LOADED], [BUSY] * 9, Coming(0, 1), (None, LOADED)),

@@ -1,0 +1,1 @@
+"""The benchmarks: what Openline costs and saves, measured with real processes on this machine's loopback."""
