@@ -32,7 +32,9 @@ class Host:
     def arguments(self) -> tuple[str, ...]:
         """Those of `openline simulate`. The journal holds prompts: the benchmarks keep their own account."""
         times = ("--think-seconds", str(self.model_seconds), "--event-seconds", str(self.event_seconds))
-        return ("--lanes" if self.lanes else "--no-lanes", *times, "--journal-limit", "1")
+        # Nothing that it stored is forgotten.
+        kept = ("--journal-limit", "1", "--store-limit", "100000")
+        return ("--lanes" if self.lanes else "--no-lanes", *times, *kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ class Lane:
         self.parent: Head | None = None
         """The head that its turn continues: held by the upstream until that turn ends."""
         self.continued: Head | None = None
-        """The latest of those that it moved on from and that were continued, here or on another lane: not given up."""
+        """What it moved on from for the turn that it has, if that was continued, here or elsewhere: not given up."""
         self.forked: Head | None = None
         """The head of another lane that its turn continues, until that has begun: so long the other may not move on."""
         self.kept = False
@@ -249,7 +249,7 @@ class Lane:
 
     def release(self) -> None:
         """The turn is done with it, whether or not it wrote a create."""
-        self.leased, self.used_at = False, self.lanes.clock()
+        self.leased, self.continued, self.used_at = False, None, self.lanes.clock()
         if self.state is State.IDLE:
             self.parent = self.forked = None
 

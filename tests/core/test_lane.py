@@ -612,7 +612,7 @@ def test_a_lane_says_truly_why_it_bars_a_head() -> None:
     [("in place", Whole.PARENT_CONTINUED), ("kept", Whole.PARENT_CONTINUED), ("given up", Whole.EVICTED)],
 )
 def test_what_a_lane_moved_on_from_was_continued_or_given_up(how: str, reason: Whole) -> None:
-    """From its create on, while the turn runs and when it is over; what was kept for an undo was continued before."""
+    """From its create on until it is given back, when `Heads` has the reason; no lane at rest holds on to the dead."""
     lanes = proven()
     lane = next(iter(lanes))
     parent = lane.latest
@@ -623,8 +623,9 @@ def test_what_a_lane_moved_on_from_was_continued_or_given_up(how: str, reason: W
     lane.create(TURN, continuing=continuing)
     assert lane.barred(parent) is reason
     finish(lanes, lane)
-    lane.release()
     assert lane.barred(parent) is reason
+    lane.release()
+    assert lane.continued is None
 
 
 def test_the_end_of_a_turn_is_when_its_lane_was_used() -> None:
