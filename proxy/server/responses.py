@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 from aiohttp import HttpVersion11, web
+from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict
 
 from proxy.core.events import Event, sse
@@ -19,6 +20,8 @@ _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-co
 _ADDED = ("server", "date", "content-type")
 _ADDED_TO_OURS = ("server",)
 # What a recipient is to replace by blanks before it passes a header on (RFC 9110, 5.5).
+# Bytes that may wait for a caller: one read's events, mostly, and some more.
+_HIGH_WATER = 1_048_576
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -29,10 +32,41 @@ class Reply(web.StreamResponse):
         super().__init__(status=status, reason=reason, headers=headers)
         self._unsaid = [name for name in unsaid if name not in self.headers]
 
+    def opened(self) -> "Stream":
+        """Its body, once the head is written. Raises ConnectionError where the caller is gone."""
+        writer = self._payload_writer
+        if not isinstance(writer, StreamWriter) or writer.transport is None:
+            raise ConnectionResetError("the caller's connection is closed")
+        writer.send_headers()  # the library keeps them back until something follows
+        return Stream(writer.transport, writer.drain, chunked=writer.chunked)
+
     def drop_unsaid(self) -> None:
         """Take out what the library has added meanwhile."""
         for name in self._unsaid:
             self.headers.pop(name, None)
+
+
+class Stream:
+    """The body of an answer of no known length: what is written goes to the transport at once, by no task."""
+
+    __slots__ = ("_chunked", "_transport", "drain")
+
+    def __init__(self, transport: asyncio.Transport, drain: Callable[[], Awaitable[None]], *, chunked: bool) -> None:
+        self._transport = transport
+        self._chunked = chunked
+        self.drain = drain
+        """Wait until the caller has taken most of it."""
+
+    @property
+    def waiting(self) -> int:
+        """The bytes that the kernel has not taken."""
+        return self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        """Write without waiting. Raises CallerGone."""
+        if self._transport.is_closing():
+            raise CallerGone("the caller hung up")
+        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
 
 async def as_said(_request: web.Request, response: web.StreamResponse) -> None:
@@ -62,21 +96,39 @@ class HttpSink:
         self._seconds = seconds
         self._closing = closing
         self.wants_json = False
+        self._stream: Stream | None = None
         self.response: web.StreamResponse = web.Response(status=499)
         """What the library is to end; the one that it begins with goes to nobody."""
 
     async def begin(self, outcome: Outcome) -> None:
         """Commit to a stream with status 200."""
         headers = {**_STREAM_HEADERS, "x-request-id": outcome.id, **labels(outcome)}
-        await self._start(Reply(200, None, headers, _ADDED_TO_OURS))
+        reply = Reply(200, None, headers, _ADDED_TO_OURS)
+        await self._start(reply)
+        try:
+            self._stream = reply.opened()
+        except ConnectionError as error:
+            raise CallerGone("the caller hung up") from error
 
-    async def write(self, events: Sequence[Event]) -> None:
+    @property
+    def full(self) -> bool:
+        """Whether a MiB waits for the caller."""
+        return self._stream is not None and self._stream.waiting > _HIGH_WATER
+
+    def write(self, events: Sequence[Event]) -> None:
         """All events in one write."""
-        await self._write(b"".join(map(sse, events)))
+        if self._stream:
+            self._stream.write(sse(events[0]) if len(events) == 1 else b"".join(map(sse, events)))
 
-    async def keep_alive(self) -> None:
+    async def drain(self) -> None:
+        """Wait until the caller has taken most of it."""
+        if self._stream:
+            await self._within(self._stream.drain())
+
+    def keep_alive(self) -> None:
         """An SSE comment: parsers skip it."""
-        await self._write(b": keep-alive\n\n")
+        if self._stream:
+            self._stream.write(b": keep-alive\n\n")
 
     async def end(self) -> None:
         """The last chunk."""

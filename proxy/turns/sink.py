@@ -25,13 +25,20 @@ class Sink(Protocol):
     def wants_json(self) -> bool:
         """Whether only the final response counts: then nothing is delivered before it."""
 
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for the caller that he is to be waited for before more is written."""
+
     async def begin(self, outcome: Outcome) -> None:
         """The first event is there: the answer is a stream with status 200."""
 
-    async def write(self, events: Sequence[Event]) -> None:
-        """Deliver events."""
+    def write(self, events: Sequence[Event]) -> None:
+        """Deliver events. It does not wait: see `full`."""
 
-    async def keep_alive(self) -> None:
+    async def drain(self) -> None:
+        """Wait until the caller has taken most of what was written."""
+
+    def keep_alive(self) -> None:
         """Show that the stream is alive while the upstream is silent."""
 
     async def end(self) -> None:

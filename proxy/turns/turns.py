@@ -241,7 +241,7 @@ class Turns:
             turn.outcome.end = End.CUT
             sink.cut()
             return
-        await sink.write([event])
+        sink.write([event])
         await sink.end()
 
     async def _answer(self, turn: Turn, sink: Sink, answer: Answer) -> None:

@@ -9,7 +9,7 @@ import sys
 import termios
 from collections.abc import Callable
 
-from proxy.upstream.dial import Socket
+from proxy.upstream.socket import Socket
 
 # struct tcp_info in linux/tcp.h: the members tcpi_rtt, in microseconds, and tcpi_bytes_acked (tcp(7), TCP_INFO).
 _TCP_INFO = 11

@@ -1,4 +1,4 @@
-"""A connection: one upstream WebSocket, its lanes, and the reader that is always at it."""
+"""A connection: one upstream WebSocket, its lanes, and whose is what comes on it."""
 
 import asyncio
 import time
@@ -7,23 +7,25 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State as SocketState
 
 from proxy.config import Settings
-from proxy.core.events import Event, Kind, NotAnEvent, sniff, unnamed
+from proxy.core.events import Event, Kind, NotAnEvent, unnamed
 from proxy.core.heads import Head
 from proxy.core.lane import Lane, OutOfPlace, State, Verdict, Whose
 from proxy.core.lanes import Lanes
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.core.refusal import refusal
+from proxy.core.runs import runs
 from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.address import PoolKey
 from proxy.upstream.capabilities import Host
 from proxy.upstream.delivery import Delivery
-from proxy.upstream.dial import Socket
 from proxy.upstream.drain import Drains
 from proxy.upstream.lease import Lease
 from proxy.upstream.owner import Owner
+from proxy.upstream.pieces import Pieces, pieces
 from proxy.upstream.silence import Silence
+from proxy.upstream.socket import Socket
 from proxy.upstream.upload import Upload, Way
 
 # Bytes that may wait for a turn to take them before the socket is read no further.
@@ -32,9 +34,9 @@ _OF_CREATES = (Fault.CONNECTION_LIMIT, Fault.OVERSIZE)
 
 
 class Connection:
-    """One WebSocket. Its reader runs as long as it is open: a close, and any frame, is seen at once.
+    """One WebSocket. It is read as long as it is open: a close, and any frame, is seen at once.
 
-    socket ─▶ reader ─▶ lanes (whose is it?) ─▶ the lease of the turn that waits for it
+    socket ─▶ runs (what is it?) ─▶ lanes (whose is it?) ─▶ the lease of the turn that has the lane
     """
 
     def __init__(
@@ -65,11 +67,14 @@ class Connection:
         self._owner = owner
         self._leases: dict[Lane, Lease] = {}
         self._drains = Drains(tasks, self._drained)
-        self._taken = asyncio.Event()
+        self._pieces: Pieces | None = None
+        self._held_up = False
+        """Whether it is read no further, as a turn does not take what came."""
         self._silence = Silence()
         self._way = Way(self, socket, self._delivery, self._silence, tasks)
         self._spoken = False
-        tasks.start(self._read(), "connection reader")
+        # Not now: whoever makes it is to know it before it can end.
+        asyncio.get_running_loop().call_soon(socket.listen, self)
 
     @property
     def open(self) -> bool:
@@ -90,7 +95,7 @@ class Connection:
         """Give `lane` to a turn, which goes on from `continuing` there."""
         self.lanes.lease(lane, continuing)
         lease = self._leases[lane] = Lease(self, lane)
-        self._taken.set()  # a reader that waits for a slow caller must not keep this turn waiting
+        self.taken()  # a slow caller must not keep this turn waiting
         return lease
 
     def retire(self, reason: Whole) -> None:
@@ -105,7 +110,7 @@ class Connection:
 
     async def write(self, lease: Lease, frame: bytes, probe: bytes | None, pong_seconds: float) -> None:
         """Write a create, and a probe ahead of it. Raises TurnFault where it was not, or not wholly, written."""
-        # The reader first sees what has come already: it can be no answer to this create.
+        # What has come already is seen first: it can be no answer to this create.
         await asyncio.sleep(0)
         if lease.fault or not self.open or lease.lane.state is not State.IDLE:
             # Whatever ended the line, this create was not written.
@@ -126,7 +131,7 @@ class Connection:
         """Wait until its descriptor is free."""
         await self._socket.wait_closed()
 
-    def lose(self, error: ConnectionClosed) -> None:
+    def lost(self, error: ConnectionClosed) -> None:
         """The socket is closed, which says why."""
         if any(lease.probe and not lease.probe.is_set() for lease in self._leases.values()):
             self.host.asked_in_vain()
@@ -138,8 +143,11 @@ class Connection:
         self._socket.transport.abort()
 
     def taken(self) -> None:
-        """A turn took what had arrived."""
-        self._taken.set()
+        """A turn took what had arrived, or need not any more."""
+        if self._held_up:
+            self._held_up = False
+            if not self._socket.transport.is_closing():
+                self._socket.transport.resume_reading()
 
     def give_up_probe(self) -> None:
         """The host does not answer the made-up id."""
@@ -154,7 +162,7 @@ class Connection:
             lease.arrival.over()
         self._leases.pop(lane, None)
         self.used_at = time.monotonic()
-        self._taken.set()
+        self.taken()
         if lane.in_flight and self.fault is None:
             if self.lanes.proven:
                 lane.abandon()
@@ -178,37 +186,40 @@ class Connection:
         lane.distrust()
         self.retire(Whole.UNFINISHED)
 
-    async def _read(self) -> None:
+    def arrived(self, messages: list[bytes]) -> None:
+        """What one read brought: each event goes to its lease, and all of them at once to the turns that listen."""
+        if self.fault:
+            return  # it ended while this was on its way: what comes now says nothing of the host
+        self._silence.broken()
+        self._delivery.relax()
+        if self._pieces and self._pieces.took(messages):
+            return
+        self._pieces = None
         try:
-            while self.fault is None:
-                await self._arrived(await self._socket.recv())
-        except ConnectionClosed as error:
-            self.lose(error)
-        except (OutOfPlace, NotAnEvent, UnicodeError) as error:
+            for event in runs(messages, named=self.lanes.named):
+                if not self._greets(event):
+                    self._take(event)
+                if self.fault:
+                    return
+        except (OutOfPlace, NotAnEvent) as error:
             # Where several turns share the line it cannot be told whose this was: most of them are bystanders.
             shared = self.lanes.in_flight > 1
             if shared:
                 self.host.refused_lanes()
             self._end(TurnFault(Fault.LINE_LOST if shared else Fault.GARBAGE, f"the upstream sent {error}"))
             self._socket.transport.abort()
-        finally:
-            self._end(TurnFault(Fault.LINE_LOST, "the connection was closed"))
-            await self._socket.close()
+        else:
+            self._hand_over()
 
-    async def _arrived(self, message: str | bytes) -> None:
-        """A call of its own for each frame: what an idle reader would hold on to would outlive its turn."""
-        if self.fault:
-            return  # it ended while this was on its way: what comes now says nothing of the host
-        self._silence.broken()
-        self._delivery.relax()
-        event = sniff(message.encode() if isinstance(message, str) else b"binary")
-        lease = None if self._greets(event) else self._take(event)
-        while lease and lease.waiting > _HIGH_WATER and self._leases.get(lease.lane) is lease and self.fault is None:
-            if self.lanes.in_flight > 1:
-                lease.shed()
-                break
-            self._taken.clear()
-            await self._taken.wait()
+    def _hand_over(self) -> None:
+        for lease in tuple(self._leases.values()):
+            lease.hand_over()
+            if lease.waiting > _HIGH_WATER and self._leases.get(lease.lane) is lease:
+                if self.lanes.in_flight > 1:
+                    lease.shed()
+                elif not self._held_up and not self._socket.transport.is_closing():
+                    self._held_up = True
+                    self._socket.transport.pause_reading()
 
     def _greets(self, event: Event) -> bool:
         """Whether it is what some hosts say of themselves before they answer anything: no turn's, so it is dropped."""
@@ -219,12 +230,12 @@ class Connection:
             self._owner.works(self)
         return not self._spoken
 
-    def _take(self, event: Event) -> Lease | None:
+    def _take(self, event: Event) -> None:
         """Give an event to whom it belongs. Raises OutOfPlace, NotAnEvent where that cannot be told."""
         if event.kind is Kind.ERROR and refusal(event.frame).connection_limit:
             self.lanes.retire(Whole.ROTATED)
             self._end(TurnFault(Fault.CONNECTION_LIMIT, "the host's age limit"), self.lanes.asked_by(event))
-            return None
+            return
         was_named, was_proven = self.lanes.named, self.lanes.proven
         lane = self.lanes.of(event)
         if was_named and not self.lanes.named:
@@ -234,17 +245,17 @@ class Connection:
             self._owner.room()
         if lane.state is State.IDLE and lane.name is not None:
             self._quarantine(lane)
-            return None
+            return
         whose = lane.take(event)
         if whose is Whose.NOBODY:
-            self._drains.dropped(lane, len(event.frame))
-            return None
+            self._drains.dropped(lane, event.size)
+            return
         if whose is Whose.PROBE:
             self._answered(lane.verdict, self._leases.get(lane))
-            return None
+            return
         lease = self._leases[lane]
+        self._pieces = pieces(event, lane, lease)
         lease.deliver(unnamed(event, lane.name) if lane.name is not None else event)
-        return lease
 
     def _answered(self, verdict: Verdict | None, lease: Lease | None) -> None:
         """The host has answered a made-up id; the turn that asked may be gone."""
@@ -268,7 +279,6 @@ class Connection:
             lease.end(TurnFault(Fault.LINE_LOST if unknown else fault.fault, fault.detail, waited=fault.waited))
         dead = [head for head in [lane.close() for lane in self.lanes] if head]
         self._drains.end()
-        self._taken.set()
         self._owner.ended(self, dead, reason)
         if self._socket.unsent:
             # A closing handshake would wait behind it, and nobody wants it any more.

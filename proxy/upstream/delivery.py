@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
-from proxy.upstream.dial import Socket
+from proxy.upstream.socket import Socket
 
 # What a network may be away for while turns are answered: as long as keep-alive pings are commonly waited for.
 _PATIENT = 20.0

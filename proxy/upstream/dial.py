@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidProxyStatus, InvalidStatus, InvalidURI
-from websockets.protocol import State
 
 from proxy import __version__
 from proxy.config import Settings
 from proxy.core.recovery import Fault
 from proxy.errors import Answer, TurnFault
 from proxy.upstream.patience import Patience
+from proxy.upstream.socket import LARGEST_EVENT, Socket
 from proxy.upstream.way import Way
 
 _NO_WEBSOCKET = (404, 405, 426)
@@ -29,7 +29,6 @@ _PASSED_HEADERS = (
     "x-request-id",
     "www-authenticate",
 )
-_LARGEST_EVENT = 256 * 1_048_576
 # At DEBUG the library logs every header and frame: not even who turns that on for all libraries is to find a key there.
 _QUIET = logging.getLogger("openline.socket")
 _QUIET.setLevel(logging.INFO)
@@ -40,28 +39,6 @@ class _Connect(connect):
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
-
-
-class Socket(ClientConnection):
-    """A socket that is lost at once where its host broke the protocol, and knows whether all was sent."""
-
-    _cut_short = False
-
-    @property
-    def unsent(self) -> bool:
-        """Whether there are bytes that the kernel has not taken, or never took before the end."""
-        return self.paused or self._cut_short
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Keep whether anything was left to be sent: the library forgets it here."""
-        self._cut_short = self.paused
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Give up a host that broke the protocol: the library would wait for it to hang up, and the turn with it."""
-        super().data_received(data)
-        if self.protocol.parser_exc and self.protocol.state is not State.CONNECTING:
-            self.transport.abort()
 
 
 class _Reaching(Socket):
@@ -127,7 +104,7 @@ class Dialler:
             # Pings (every 20 s) keep middleboxes awake, and push the last frame out of the library's parser; whether a
             # line is alive is judged by what is heard on it: no pong is seen while a slow caller holds the reader.
             ping_timeout=None,
-            max_size=_LARGEST_EVENT,
+            max_size=LARGEST_EVENT,
             # A write is over once the kernel has all of it: what was cut short cannot have run. Not (0, 0): over TLS
             # Python would pause, every other time, with nothing left to be sent.
             write_limit=(1, 0),

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from collections import deque
 from typing import Protocol
 
 from proxy.core.events import Event
@@ -36,6 +35,19 @@ class Line(Protocol):
         """The host does not answer the probe: the connection is of no use."""
 
 
+class Listener(Protocol):
+    """Who takes a turn's events as they come, in the same breath as the read that brought them."""
+
+    def events(self, events: list[Event]) -> None:
+        """All that have come since the last call."""
+
+    def pieces(self, kind: str, frames: list[bytes]) -> None:
+        """The same for events of one type that only pass."""
+
+    def ended(self, fault: TurnFault) -> None:
+        """Nothing more will come."""
+
+
 class Lease:
     """Held by a turn from its choice to its end. Nothing of another turn ever reaches it."""
 
@@ -53,7 +65,9 @@ class Lease:
         self.given_up = False
         """Whether the line was given up here, and not ended by the host, while the made-up id had no answer."""
         self._line = line
-        self._inbox: deque[Event] = deque()
+        self._inbox: list[Event] = []
+        self.listener: Listener | None = None
+        """Who takes what comes at once; without one it waits for `batch`."""
         self._arrived = asyncio.Event()
 
     @property
@@ -116,11 +130,23 @@ class Lease:
                 await self._arrived.wait()
             if not self._inbox and self.fault:
                 raise _anew(self.fault)
-        events = list(self._inbox)
-        self._inbox.clear()
-        self.waiting = 0
+        events = self._take_all()
         self._line.taken()
         return events
+
+    def listen(self, listener: Listener | None) -> None:
+        """From now on `listener` gets what comes, and what waits already; with None it waits for `batch` again."""
+        self.listener = listener
+        if listener:
+            self.hand_over()
+            self._line.taken()
+            if self.fault:
+                listener.ended(_anew(self.fault))
+
+    def hand_over(self) -> None:
+        """Give the listener what waits, if there is one."""
+        if self.listener and self._inbox:
+            self.listener.events(self._take_all())
 
     def commit(self, head: Head) -> bool:
         """The turn that ended here can be continued from `head`: False where the line is gone meanwhile."""
@@ -136,8 +162,9 @@ class Lease:
         if self.arrival:
             self.arrival.over()  # what is answered has arrived
         self._inbox.append(event)
-        self.waiting += len(event.frame)
-        self._arrived.set()
+        self.waiting += event.size
+        if self.listener is None:
+            self._arrived.set()
 
     def shed(self) -> None:
         """A caller that takes far less than its turn brings must not hold up those that share the line."""
@@ -146,10 +173,17 @@ class Lease:
 
     def end(self, fault: TurnFault) -> None:
         """Nothing more will come."""
+        self.hand_over()
         self.fault = self.fault or fault
         self._arrived.set()
+        if self.listener:
+            self.listener.ended(_anew(self.fault))
         if self.probe:
             self.probe.set()
+
+    def _take_all(self) -> list[Event]:
+        events, self._inbox, self.waiting = self._inbox, [], 0
+        return events
 
 
 def _anew(fault: TurnFault) -> TurnFault:

@@ -21,9 +21,10 @@ from proxy.upstream.breaker import Breakers
 from proxy.upstream.capabilities import Host
 from proxy.upstream.choice import Coming, Move, choose
 from proxy.upstream.connection import Connection
-from proxy.upstream.dial import Dialler, Socket
+from proxy.upstream.dial import Dialler
 from proxy.upstream.lease import Lease
 from proxy.upstream.patience import Patience
+from proxy.upstream.socket import Socket
 from proxy.upstream.status import PoolStatus, SocketStatus
 
 # Longer than a socket's closing handshake may take.

@@ -20,7 +20,7 @@ class Silence:
     def broken(self) -> None:
         """Something was heard."""
         self.heard += 1
-        self._since = _clocks()
+        self._since = time.monotonic(), time.time()
 
     async def ended(self, pong: Awaitable[float], seconds: float) -> bool:
         """Whether `pong` came, or anything was heard, within `seconds`: the line's end, too."""

@@ -14,9 +14,9 @@ from proxy.errors import TurnFault
 from proxy.tasks import Tasks
 from proxy.upstream.arrival import Arrival
 from proxy.upstream.delivery import Delivery
-from proxy.upstream.dial import Socket
 from proxy.upstream.lease import Lease
 from proxy.upstream.silence import Silence
+from proxy.upstream.socket import Socket
 
 
 class Line(Protocol):
@@ -24,7 +24,7 @@ class Line(Protocol):
 
     fault: TurnFault | None
 
-    def lose(self, error: ConnectionClosed) -> None:
+    def lost(self, error: ConnectionClosed) -> None:
         """It ended."""
 
     def abort(self, detail: str) -> None:
@@ -83,7 +83,7 @@ class Upload:
                 way.delivery.written()
                 self._arrival.written()
         except ConnectionClosed as error:
-            way.line.lose(error)
+            way.line.lost(error)
         except TimeoutError:
             if not lease.fault:
                 way.line.abort(f"the upstream took less than the whole create within {seconds:g} s")

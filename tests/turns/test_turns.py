@@ -110,7 +110,7 @@ async def test_equal_histories_under_two_keys_share_nothing(peer: Peer) -> None:
         assert isinstance(again.continuation, Delta)
 
 
-@pytest.mark.parametrize("call", ["begin", "write", "end"])
+@pytest.mark.parametrize("call", ["begin", "drain", "end"])
 @pytest.mark.parametrize("how", ["cancelled", "gone"])
 async def test_every_way_out_ends_the_lease(peer: Peer, call: str, how: str) -> None:
     """A caller cancelled or gone (hung up, too slow) in any call leaves no lease; an answer under way is stopped."""

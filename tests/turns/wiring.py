@@ -33,6 +33,11 @@ from tests.upstream.peer import Line, Peer, said, soon
 USER: dict[str, object] = {"role": "user", "content": "hi"}
 
 
+def single(event: Event) -> list[Event]:
+    """The events of a run, each by itself."""
+    return [event._replace(frame=frame, more=()) for frame in (event.frame, *event.more)]
+
+
 @dataclass(slots=True)
 class Recorder:
     """A sink that notes every call, in order, and lets the test look around in each."""
@@ -62,14 +67,25 @@ class Recorder:
         """Note it."""
         await self._note("begin")
 
-    async def write(self, events: Sequence[Event]) -> None:
-        """Keep the events."""
-        self.events += events
-        await self._note("write")
+    @property
+    def full(self) -> bool:
+        """After every write, so that the relay waits each time."""
+        return "write" in self.calls and self.calls[-1] != "drain"
 
-    async def keep_alive(self) -> None:
+    def write(self, events: Sequence[Event]) -> None:
+        """Keep the events."""
+        self.events += [each for event in events for each in single(event)]
+        self.calls.append("write")
+        self.look("write")
+
+    async def drain(self) -> None:
         """Note it."""
-        await self._note("keep_alive")
+        await self._note("drain")
+
+    def keep_alive(self) -> None:
+        """Note it."""
+        self.calls.append("keep_alive")
+        self.look("keep_alive")
 
     async def end(self) -> None:
         """Note it."""

@@ -116,7 +116,7 @@ async def types(lease: Lease, count: int) -> list[str]:
     """The types of the next events, `count` of them."""
     found: list[str] = []
     while len(found) < count:
-        found += [event.type for event in await lease.batch(LIMIT)]
+        found += [event.type for event in await lease.batch(LIMIT) for _ in range(event.events)]
     return found
 
 

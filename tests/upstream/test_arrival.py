@@ -17,8 +17,8 @@ from proxy.core.recovery import Fault
 from proxy.upstream import arrival
 from proxy.upstream.arrival import Arrival
 from proxy.upstream.connection import Connection
-from proxy.upstream.dial import Socket
 from proxy.upstream.lease import Lease
+from proxy.upstream.socket import Socket
 from tests.upstream.peer import Line, created, over, said, soon, until
 from tests.upstream.rig import CREATE, Rig, lease_of, lost, send, types
 

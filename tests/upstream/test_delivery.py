@@ -13,8 +13,8 @@ from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
 from proxy.upstream.connection import Connection
 from proxy.upstream.delivery import Delivery
-from proxy.upstream.dial import Socket
 from proxy.upstream.lease import Lease
+from proxy.upstream.socket import Socket
 from tests.upstream.peer import LIMIT, Line, created, over, said, soon, until
 from tests.upstream.rig import CREATE, Rig, lease_of, lost, send, types
 

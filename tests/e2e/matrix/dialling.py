@@ -1,6 +1,5 @@
 """Mishaps of dialling: nobody there, nothing said, nonsense said, every refusal, and what keeps from dialling."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, repeat
@@ -265,5 +264,5 @@ async def _make_do(scene: Scene) -> None:
 
 
 async def _when_gone(scene: Scene) -> None:
-    await until(lambda: not any(task.get_name() == "connection reader" for task in asyncio.all_tasks()))
+    await until(lambda: scene.running.sim.connections == 0)
     scene.scarcity.end()
