@@ -41,15 +41,9 @@ _NOT_FOUND = re.compile(
     r"(?:is |was |could |can)?not (?:be )?found",
     re.IGNORECASE,
 )
-# A host that takes no ids at all does not say that it looked for this one.
-_NOT_TAKEN = re.compile(
-    r"unsupported|not supported|unknown parameter|unrecogni[sz]ed|not (?:allowed|permitted)", re.IGNORECASE
-)
 # The field itself, and not one of that name within the caller's tools.
 _STREAM_ID = re.compile(r"(?<![\w.])stream_id\b(?!\.)")
 _CONNECTION_LIMIT = re.compile(r"^(?:the |responses )?websocket connection limit reached", re.IGNORECASE)
-# Codes that only repeat the status.
-_VAGUE_CODES = frozenset({"not_found", "not_found_error", "404"})
 # What decoding raises: MsgspecError and UnicodeDecodeError are ValueErrors.
 _ODD = (ValueError, RecursionError)
 
@@ -84,12 +78,11 @@ class Refusal:
 
     @property
     def not_found(self) -> bool:
-        """Whether the upstream does not know the response id that it was to continue; some hosts send no code."""
-        if self.code == "previous_response_not_found" or _NOT_FOUND.search(self.message):
-            return True
-        if self.code is not None and self.code not in _VAGUE_CODES:
-            return False
-        return self.param == "previous_response_id" and not _NOT_TAKEN.search(self.message)
+        """Whether it says that the response to continue was looked for and is not there; some hosts send no code.
+
+        That it is about the id alone is not enough: a host that minds how an id is spelled may take any other.
+        """
+        return self.code == "previous_response_not_found" or _NOT_FOUND.search(self.message) is not None
 
     def minds(self, response_id: str) -> bool:
         """Whether the error is about the response that a delta named: the caller, who named none, caused none."""

@@ -27,6 +27,9 @@ COMPLETED = event("response.completed", response={"id": "r"})
 FAILED = event("response.failed", response={"id": "r"})
 INCOMPLETE = event("response.incomplete", response={"id": "r"})
 ERROR = event("error", status=429, error={"code": "rate_limit_exceeded", "message": "slow down"})
+MISSPELLED = event(
+    "error", status=400, error={"code": None, "message": "must be a valid UUID", "param": "previous_response_id"}
+)
 MISSING = event("error", status=400, error={"code": "previous_response_not_found", "message": "no"})
 
 

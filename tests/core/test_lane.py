@@ -22,6 +22,7 @@ from tests.core.laned import (
     HEAD,
     INCOMPLETE,
     MISSING,
+    MISSPELLED,
     NOBODY,
     PROBE,
     TURN,
@@ -161,6 +162,11 @@ PLAYBOOKS = [
         "the turn's own end says nothing of the host",
         [*PROBED, (take(MISSING), PROBE), (take(CREATED), TURN), (take(COMPLETED), TURN), (verdict, Verdict.REFUSED)],
         State.IDLE,
+    ),
+    Playbook(
+        "a complaint about how the id is spelled proves nothing",
+        [*PROBED, (take(MISSPELLED), PROBE), (verdict, Verdict.UNCLEAR)],
+        State.AWAITED,
     ),
     Playbook("a turn alone gives no verdict", [*ENDED, (verdict, None)], State.IDLE),
     Playbook(
