@@ -27,6 +27,7 @@ BY_REASON: Mapping[str, str] = MappingProxyType(
         Whole.HOST_UNVERIFIED: "Ask the host again by `openline doctor`; upstream.verifies_ids can say what is known.",
         Whole.CONTEXT_SUSPECT: "Write an issue with what `openline report` prints: this host cannot be relied on.",
         Whole.EVICTED: "If it is frequent, raise heads.max_count or pool.max_connections.",
+        Whole.HIDDEN_REASONING: 'Ask for `include: ["reasoning.encrypted_content"]`, or leave `store` on.',
         Whole.TRUNCATION: "For deltas leave `truncation` out.",
         Plain.MODE_OFF: "For deltas: `openline mode on`, and callers that do not ask for `off`.",
         Plain.SEMANTIC_HEADER: "For deltas, have the caller leave that header out; docs/headers.md has all of them.",

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from proxy.core.events import TERMINAL, Event, Kind, NotAnEvent, compact, loosely
-from proxy.core.forms import client_side, forms, item_id, kind
+from proxy.core.forms import client_side, forms, hidden, item_id, kind
 from proxy.core.meaning import Object, Rules
 from proxy.core.reasons import Whole
 from proxy.core.spans import NotJson, Span, array_spans, object_fields, splice
@@ -168,11 +168,14 @@ class Answer:
         reason = self._doubt(final, rules)
         if reason:
             return (), reason
+        stored = final.store is True
         try:
-            written = forms(self.items, [bytes(item) for item in final.output or []], rules)
+            written = forms(self.items, [bytes(item) for item in final.output or []], rules, stored=stored)
         except _ODD:
-            written = ()
-        return written, None if written else Whole.UNCLEAR_OUTPUT
+            return (), Whole.UNCLEAR_OUTPUT
+        if written:
+            return written, None
+        return (), Whole.UNCLEAR_OUTPUT if stored or not any(map(hidden, self.items)) else Whole.HIDDEN_REASONING
 
     def _doubt(self, final: _Final, rules: Rules) -> Whole | None:
         """Why what was streamed need not be all that the upstream remembers, if it need not."""

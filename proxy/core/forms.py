@@ -7,8 +7,8 @@ import msgspec
 
 from proxy.core.meaning import Ambiguous, Object, Rules, meaning
 
-# Items that hold all that the model is given of them. Any other item is one that the upstream made or ran itself:
-# what it remembers of it need not be what it told.
+# Items that hold all that the model is given of them (reasoning: see `hidden`). Any other item is one that the upstream
+# made or ran itself: what it remembers of it need not be what it told.
 CLIENT_SIDE = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
 # What may differ between an item as streamed and in the final response without its meaning another thing.
 _MAY_DIFFER = ("id", "status", "encrypted_content")
@@ -21,6 +21,15 @@ class _Labels(msgspec.Struct):
     id: object = None
     role: object = None
     caller: object = None
+
+
+class _Part(msgspec.Struct):
+    text: str = ""
+
+
+class _Thought(msgspec.Struct):
+    encrypted_content: str | None = None
+    content: list[_Part] | None = None
 
 
 def _labels(raw: bytes) -> _Labels:
@@ -56,6 +65,20 @@ def client_side(raw: bytes) -> bool:
     return _text(labels.type) in CLIENT_SIDE and labels.caller in (None, {"type": "direct"})
 
 
+def hidden(raw: bytes) -> bool:
+    """Whether it is reasoning that is neither in the item, in clear or encrypted, nor anywhere but at the upstream.
+
+    A summary is not what was thought.
+    """
+    if kind(raw) != "reasoning":
+        return False
+    try:
+        thought = msgspec.json.decode(raw, type=_Thought)
+    except _ODD:
+        return True
+    return not thought.encrypted_content and not any(part.text for part in thought.content or ())
+
+
 def said(raw: bytes) -> bool:
     """Whether the item is one that models say, or names one; an odd one is not."""
     labels = _labels(raw)
@@ -77,20 +100,25 @@ def _meaning(raw: bytes, rules: Rules) -> Object:
     return meant
 
 
-def forms(streamed: Sequence[bytes], final: Sequence[bytes], rules: Rules) -> tuple[tuple[Object, ...], ...]:
+def forms(
+    streamed: Sequence[bytes], final: Sequence[bytes], rules: Rules, *, stored: bool = True
+) -> tuple[tuple[Object, ...], ...]:
     """The streamed form, the final one where it differs in what may differ, and in relaxed mode the reduced ones.
 
+    Where the response is not `stored`, none with hidden reasoning: the API would not know what a caller means by it.
     Empty where the two differ in anything else. Raises ValueError, RecursionError: an item may be read in two ways.
     """
-    said = tuple(_meaning(raw, rules) for raw in streamed)
-    whole = [said]
+    whole = [streamed]
     if final and list(final) != list(streamed):
         if len(final) != len(streamed) or any(map(_differs, streamed, final)):
             return ()
-        whole.append(tuple(_meaning(raw, rules) for raw in final))
+        whole.append(final)
+    said = [tuple(_meaning(raw, rules) for raw in form) for form in whole]
+    written = [form for form, raws in zip(said, whole, strict=True) if stored or not any(map(hidden, raws))]
     if rules.match == "relaxed":
-        whole += [form for base in list(whole) for form in _reduced(base, streamed)]
-    return tuple(whole)
+        reduced = [form for base in said for form in _reduced(base, streamed, thoughts=base in written)]
+        written += reduced
+    return tuple(written)
 
 
 def _differs(streamed: bytes, final: bytes) -> bool:
@@ -101,11 +129,16 @@ def _bare(raw: bytes) -> Object:
     return {key: value for key, value in _meaning(raw, Rules()).items() if key not in _MAY_DIFFER}
 
 
-def _reduced(said: Sequence[Object], raw: Sequence[bytes]) -> list[tuple[Object, ...]]:
-    """The forms that callers make of an answer when they drop reasoning, phases, messages or hosted-tool items."""
+def _reduced(said: Sequence[Object], raw: Sequence[bytes], *, thoughts: bool) -> list[tuple[Object, ...]]:
+    """The forms that callers make of an answer when they drop reasoning, phases, messages or hosted-tool items.
+
+    Without `thoughts` all of them do without reasoning.
+    """
     reduced: list[tuple[Object, ...]] = []
     kinds = [kind(item) for item in raw]
-    for no_reasoning, no_phase, no_hosted, no_empty, no_messages in product((False, True), repeat=5):
+    either = (False, True)
+    choices = product(either if thoughts else (True,), *[either] * 4)
+    for no_reasoning, no_phase, no_hosted, no_empty, no_messages in choices:
         form: list[Object] = []
         left: list[str] = []
         for sort, item in zip(kinds, said, strict=True):

@@ -33,6 +33,7 @@ class Whole(StrEnum):
     CONTEXT_SUSPECT = "context_suspect"
     FORCED = "forced"
     HOSTED_TOOLS = "hosted_tools"
+    HIDDEN_REASONING = "hidden_reasoning"
     COMPACTION = "compaction"
     TRUNCATION = "truncation"
     UNFINISHED = "unfinished"
@@ -89,6 +90,8 @@ MEANINGS: dict[Reason, str] = {
     Whole.FORCED: "`x-openline-mode: full` asked for it.",
     Whole.HOSTED_TOOLS: "The response before used tools that the upstream runs, or whose calls it words: "
     "the history need not hold all of it.",
+    Whole.HIDDEN_REASONING: "The response before is not stored, and its reasoning came back without "
+    "`encrypted_content` or text: no history can spell it out.",
     Whole.COMPACTION: "The history was compacted; the chain starts again.",
     Whole.TRUNCATION: "`truncation: auto` lets the upstream drop items, so what it remembers is not known.",
     Whole.UNFINISHED: "The response before failed, was incomplete or was abandoned.",

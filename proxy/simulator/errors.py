@@ -74,6 +74,15 @@ def not_found(identifier: str, status: int) -> ApiError:
     )
 
 
+def not_persisted(identifier: str) -> ApiError:
+    """The item stands for reasoning that was never stored, and does not hold it either."""
+    text = (
+        f"Item with id '{identifier}' not found. Items are not persisted when `store` is set to false. "
+        "Try again with `store` set to true, or remove this item from your input."
+    )
+    return ApiError(404, text, None, "input")
+
+
 def invalid(message: str, param: str | None = None, code: str | None = None) -> RefusedError:
     """The request is wrong: 400."""
     return RefusedError(ApiError(400, message, code, param))

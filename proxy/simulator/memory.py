@@ -1,6 +1,6 @@
 """Memory: which responses can be continued; `Memory` is one connection's, `Store` the host's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -36,6 +36,7 @@ class Store:
     def __init__(self, limit: int) -> None:
         self._responses: LRUCache[str, Stored] = LRUCache(limit)
         self._items: LRUCache[str, Item] = LRUCache(limit * 8)
+        self._unkept: LRUCache[str, None] = LRUCache(limit * 8)
 
     def find(self, identifier: str) -> Stored | None:
         """The stored response with this id."""
@@ -53,6 +54,24 @@ class Store:
             identifier = item.get("id")
             if isinstance(identifier, str):
                 self._items[identifier] = item
+
+    def pass_by(self, said: Iterable[Item]) -> None:
+        """Note which reasoning was said and not kept: no request can mean it by its id."""
+        for item in said:
+            identifier = item.get("id")
+            if item.get("type") == "reasoning" and isinstance(identifier, str):
+                self._unkept[identifier] = None
+
+    def lacks(self, item: Item) -> str | None:
+        """The id of reasoning that was not kept and is not in the item either; None for any other."""
+        identifier = item.get("id")
+        if item.get("type") != "reasoning" or not isinstance(identifier, str) or identifier in self._items:
+            return None
+        return (
+            None
+            if item.get("encrypted_content") or item.get("content") or identifier not in self._unkept
+            else identifier
+        )
 
     def remove(self, identifier: str) -> bool:
         """Delete a response; False when there was none."""

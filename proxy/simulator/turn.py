@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from proxy.simulator import events, validation
-from proxy.simulator.errors import ApiError, RefusedError, not_found
+from proxy.simulator.errors import ApiError, RefusedError, not_found, not_persisted
 from proxy.simulator.faults import Fault
 from proxy.simulator.host import Host
 from proxy.simulator.images import policy
@@ -130,6 +130,8 @@ class Turn:
         for item in new:
             if (missing := reference(item)) is not None:
                 raise RefusedError(ApiError(404, f"Item with id '{missing}' not found.", None, "input"))
+            if (gone := self._host.store.lacks(item)) is not None:
+                raise RefusedError(not_persisted(gone))
         previous = self._entry.previous_response_id
         base = self._find(previous) if previous is not None else ()
         context = (*(base or ()), *self._steering.waiting(self._entry), *new)
@@ -227,6 +229,8 @@ class Turn:
                 self._memory.consume(response.id)
         if response.store and not failed:
             self._host.store.add(Stored(remembered, response.described(), context))
+        elif not response.store:
+            self._host.store.pass_by(response.output)
 
     def _shown(self, response: Response) -> Sequence[Item] | None:
         """The output list of the terminal event, which some servers leave empty or write differently."""

@@ -261,6 +261,15 @@ def test_client_side_items_are_continued() -> None:
     assert spoken(ending) == {meant(REASONING, message(), CALL, CUSTOM)}
 
 
+@pytest.mark.parametrize(("store", "reason"), [(True, None), (False, Whole.HIDDEN_REASONING)])
+def test_hidden_reasoning_is_continued_only_where_it_is_stored(store: bool, reason: Whole | None) -> None:  # noqa: FBT001
+    """Not stored and neither encrypted nor in clear it is at the upstream alone: plain HTTP would answer 404 to it."""
+    bare = {"type": "reasoning", "id": "rs_1", "summary": []}
+    assert streamed([bare, CALL], ended(store=store)).ending(FAITHFUL).reason is reason
+    open_ = {**bare, "content": [{"type": "reasoning_text", "text": "so"}]}
+    assert streamed([open_, CALL], ended(store=store)).ending(FAITHFUL).reason is None
+
+
 @pytest.mark.parametrize(
     ("caller", "ours"),
     [

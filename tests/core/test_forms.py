@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.forms import CLIENT_SIDE, answered, forms, item_id, kind, labelled, said
+from proxy.core.forms import CLIENT_SIDE, answered, forms, hidden, item_id, kind, labelled, said
 from proxy.core.meaning import Rules
 from tests.core.outputs import (
     CALL,
@@ -34,6 +34,60 @@ def raws(items: Sequence[object]) -> list[bytes]:
 def known(said: Sequence[object], final: Sequence[object] = (), rules: Rules = FAITHFUL) -> list[bytes]:
     """The forms of an answer, comparable."""
     return [form(*items) for items in forms(raws(said), raws(final), rules)]
+
+
+BARE = without(REASONING, "encrypted_content")
+
+
+def unkept(said: Sequence[object], final: Sequence[object] = (), rules: Rules = FAITHFUL) -> list[bytes]:
+    """The forms of an answer that is not stored."""
+    return [form(*items) for items in forms(raws(said), raws(final), rules, stored=False)]
+
+
+# --- reasoning that only its upstream knows
+
+
+@pytest.mark.parametrize(
+    ("item", "is_hidden"),
+    [
+        (REASONING, False),
+        (BARE, True),
+        ({**BARE, "encrypted_content": ""}, True),
+        ({**BARE, "encrypted_content": None}, True),
+        ({**BARE, "encrypted_content": 5}, True),
+        ({**BARE, "summary": [{"type": "summary_text", "text": "in short"}]}, True),
+        ({**BARE, "content": [{"type": "reasoning_text", "text": "in full"}]}, False),
+        ({**BARE, "content": [{"type": "reasoning_text", "text": ""}]}, True),
+        ({**BARE, "content": []}, True),
+        ({**BARE, "content": None}, True),
+        ({**BARE, "content": "in full"}, True),
+        (message(), False),
+        (CALL, False),
+        ({"id": "rs_1"}, False),
+    ],
+)
+def test_reasoning_is_hidden_where_the_item_does_not_hold_it(item: Item, *, is_hidden: bool) -> None:
+    """Neither encrypted nor in clear: a summary is not what was thought, and an odd item holds nothing."""
+    assert hidden(msgspec.json.encode(item)) is is_hidden
+
+
+def test_what_is_not_stored_has_no_form_with_hidden_reasoning() -> None:
+    """Plain HTTP would answer 404 to such an item; stored, the API knows what it stands for."""
+    assert unkept([BARE, CALL]) == []
+    assert unkept([REASONING, CALL]) == known([REASONING, CALL])
+    assert known([BARE, CALL]) == [meant(BARE, CALL)]
+
+
+@pytest.mark.parametrize(("said", "final"), [(REASONING, BARE), (BARE, REASONING)])
+def test_of_two_forms_the_one_that_holds_the_reasoning_is_left(said: Item, final: Item) -> None:
+    """Where encrypted_content is in the streamed item alone, or in the final one alone, that one is continued."""
+    assert len(known([said, CALL], [final, CALL])) == 2
+    assert unkept([said, CALL], [final, CALL]) == [meant(REASONING, CALL)]
+
+
+def test_relaxed_continues_behind_hidden_reasoning_that_was_dropped() -> None:
+    """It may know more than the caller sent, by that setting; an item that the API would not know it still minds."""
+    assert unkept([BARE, CALL], rules=RELAXED) == [meant(CALL, rules=RELAXED)]
 
 
 # --- an item's labels

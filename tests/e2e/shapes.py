@@ -109,6 +109,12 @@ EXEC: Item = {
     "namespace": "functions",
     "input": 'text("é");\n',
 }
+_THOUGHT_ALOUD: Item = {
+    "id": "rs_9",
+    "type": "reasoning",
+    "summary": [{"type": "summary_text", "text": "s"}],
+    "content": [{"type": "reasoning_text", "text": "so"}],
+}
 _COMPACTED: Item = {"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAAAAcompacted=="}
 TOOL: Item = {
     "type": "function",
@@ -177,7 +183,7 @@ CLIENT_SIDE: Mapping[str, Sequence[Round]] = {
     "open and refused": [
         Round(
             [user("Begin.")],
-            [{"id": "rs_9", "type": "reasoning", "summary": [{"type": "summary_text", "text": "s"}]}, call("a")],
+            [_THOUGHT_ALOUD, call("a")],
             FIRST,
         ),
         Round([result("a", "1")], [{**said("no"), "content": [{"type": "refusal", "refusal": "No."}]}]),

@@ -185,7 +185,9 @@ class Chat:
     @property
     def body(self) -> Body:
         """The next request."""
-        return {"model": "gpt-5.4", "store": False, "tools": TOOLS, **self.settings, "input": list(self.items)}
+        encrypted = {"include": ["reasoning.encrypted_content"]}  # or what is not stored could not be sent back
+        own = {"model": "gpt-5.4", "store": False, "tools": TOOLS, **encrypted, **self.settings}
+        return {**own, "input": list(self.items)}
 
     def set(self, **settings: object) -> "Chat":
         """The same conversation under other settings."""

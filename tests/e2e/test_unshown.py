@@ -37,3 +37,14 @@ async def test_all_at_once_change_no_answer() -> None:
             assert bare.items == labelled.items
             bare, _ = await goes_on(running, bare)
             labelled, _ = await goes_on(running, labelled)
+
+
+async def test_reasoning_that_nobody_kept_is_the_404_of_plain_http() -> None:
+    """Not stored and not encrypted it is the upstream's alone: no delta answers what the API would not."""
+    async with stack(settings=_SETTINGS) as running:
+        talk = chat(include=[], reasoning={"effort": "low"})
+        first = await running.ask(talk.body)
+        later = talk.followed(first.output)
+        proxied, direct = await running.ask(later.body), await running.ask(later.body, base=running.direct)
+        assert (proxied.status, proxied.error) == (direct.status, direct.error)
+        assert (direct.status, proxied.route, proxied.reason) == (404, "full", "hidden_reasoning")

@@ -54,6 +54,21 @@ def test_the_store_is_bounded_and_knows_items() -> None:
     assert not store.remove("c")
 
 
+def test_reasoning_that_was_not_kept_is_known_as_such() -> None:
+    """Only what was said here without being stored, and only where the item does not hold it itself."""
+    store = Store(10)
+    bare = {"type": "reasoning", "id": "rs_a", "summary": []}
+    assert store.lacks(bare) is None
+    store.pass_by([bare, {"type": "message", "id": "msg_a"}, {"type": "reasoning"}])
+    assert store.lacks(bare) == "rs_a"
+    assert store.lacks({**bare, "encrypted_content": "x"}) is None
+    assert store.lacks({**bare, "content": [{"type": "reasoning_text", "text": "so"}]}) is None
+    assert store.lacks({"type": "message", "id": "msg_a"}) is None
+    assert store.lacks({"type": "reasoning"}) is None
+    store.add(Stored(Remembered("a", (bare,)), {}, ()))
+    assert store.lacks(bare) is None
+
+
 def test_an_item_that_a_caller_sent_under_an_id_is_not_what_was_said() -> None:
     """Callers edit what they send back, ids and all; a reference means what the model said, lost or not."""
     store = Store(10)

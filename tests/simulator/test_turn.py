@@ -72,6 +72,31 @@ async def test_pairs_are_checked_over_the_whole_context(running: Running) -> Non
     assert frame["error"]["message"] == f"No tool output found for function call {call_id}."
 
 
+async def test_reasoning_that_nobody_kept_is_a_404(running: Running) -> None:
+    """Over HTTP and over a socket, as the API answers; a continuation needs no such item, its parent holds it."""
+    socket = await running.socket()
+    asked = {"input": "x", "tools": [TOOL], "reasoning": {"effort": "low"}, "store": False}
+    first = (await socket.turn(**asked))["response"]
+    thought, call = first["output"]
+    assert "encrypted_content" not in thought
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "y"}
+    history = [{"role": "user", "content": "x"}, thought, call, output]
+    expected = {
+        "message": f"Item with id '{thought['id']}' not found. Items are not persisted when `store` is set to false. "
+        "Try again with `store` set to true, or remove this item from your input.",
+        "type": "invalid_request_error",
+        "param": "input",
+        "code": None,
+    }
+    other = await running.socket()
+    frame = await other.turn(**{**asked, "input": history})
+    assert (frame["status"], frame["error"]) == (404, expected)
+    status, answer = await running.create(**{**asked, "input": history})
+    assert (status, answer["error"]) == (404, expected)
+    later = await socket.turn(**{**asked, "input": [output]}, previous_response_id=first["id"])
+    assert later["type"] == "response.completed"
+
+
 async def test_all_is_settled_before_the_terminal_event_is_sent() -> None:
     """When the last event goes out, the journal has the outcome, and the response can be continued."""
     host, memory, seen = Host(Behaviour(), None), Memory(), []

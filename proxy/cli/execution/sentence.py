@@ -26,6 +26,8 @@ ADVICE: Mapping[Reason, str] = {
     Whole.CONTEXT_SUSPECT: "the host counted far fewer tokens than it was to remember, so it gets no more deltas",
     Whole.FORCED: "x-openline-mode: full asked for it",
     Whole.HOSTED_TOOLS: "the upstream ran tools of its own, behind which only --match relaxed continues",
+    Whole.HIDDEN_REASONING: "reasoning came back neither encrypted nor in clear, and nothing is stored: have the agent"
+    " ask for reasoning.encrypted_content",
     Whole.COMPACTION: "the history was compacted each time",
     Whole.TRUNCATION: "truncation: auto lets the upstream drop items",
     Whole.UNFINISHED: "the answers before failed, were incomplete or were abandoned",
