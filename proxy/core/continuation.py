@@ -69,12 +69,14 @@ def decide(
     return Delta(found.head, found.covers, fork=found.fork or undoable)
 
 
-def context_suspect(head: Head, usage: Usage, settings_size: int, dropped: int = 0) -> bool:
+def context_suspect(head: Head, usage: Usage, settings_size: int, dropped: int | None = 0) -> bool:
     """Whether a delta's token count is far below what its head implies: the upstream may have lost the context.
 
     Settings may have shrunk since (fewer tools), and `dropped` bytes of reasoning may be left out by now: a token has
-    at least one byte, so that much is forgiven.
+    at least one byte, so that much is forgiven. Where nobody can say how much that is (None), nothing is suspect.
     """
+    if dropped is None:
+        return False
     shrunk = max(0, head.settings_size - settings_size)
     implied = head.tokens - shrunk - dropped
     return implied >= _SMALLEST_SUSPECT and 0 < usage.input_tokens * _SUSPECT_PART < implied

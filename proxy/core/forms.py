@@ -79,6 +79,14 @@ def hidden(raw: bytes) -> bool:
     return not thought.encrypted_content and not any(part.text for part in thought.content or ())
 
 
+def thought(raw: bytes) -> int | None:
+    """The bytes of reasoning that it stands for, at most; None where it only names some, or may."""
+    sort = labelled(raw)
+    if sort in {"", "item_reference"} or hidden(raw):
+        return None
+    return len(raw) if sort == "reasoning" or b'"encrypted_content"' in raw else 0
+
+
 def said(raw: bytes) -> bool:
     """Whether the item is one that models say, or names one; an odd one is not."""
     labels = _labels(raw)

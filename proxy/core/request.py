@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from proxy.core.forms import thought
 from proxy.core.reasons import Passed
 from proxy.core.spans import Field, NotJson, Span, array_spans, object_fields
 
@@ -116,18 +117,24 @@ class CreateRequest:
 
     def asks(self, skip: int) -> bool:
         """Whether the items after `skip` may hold something that a user says; a look at the bytes, no more."""
-        return any(b'"user"' in item for item in self.raw_items()[skip:])
+        return self._holds(b'"user"', skip)
 
-    def droppable(self, skip: int) -> int:
-        """The bytes that the upstream may leave out of the context, given the items after `skip`.
+    def droppable(self, skip: int) -> int | None:
+        """The bytes that the upstream may leave out of the context, given the items after `skip`; None: nobody can say.
 
-        With a user's message the reasoning before it goes out of use; with a compaction, all that is before it.
+        With a user's message the reasoning before it goes out of use, and some is not in the history in its full size.
+        With a compaction all goes that is before it, files and reasoning that are only named among it.
         """
-        if any(b'"compaction"' in item for item in self.raw_items()[skip:]):
-            return sum(map(len, self.raw_items()))
+        if self._holds(b'"compaction"', skip):
+            return None
         if not self.asks(skip):
             return 0
-        return sum(len(item) for item in self.raw_items() if b'"encrypted_content"' in item)
+        sizes = [thought(item) for item in self.raw_items()]
+        return None if None in sizes else sum(size or 0 for size in sizes)
+
+    def _holds(self, word: bytes, skip: int) -> bool:
+        """Whether the word is in the items after `skip`."""
+        return len(self.items) > skip and self.body.find(word, self.items[skip].start, self.items[-1].end) >= 0
 
     def frame(self, previous: str | None = None, skip: int = 0, lane: str | None = None) -> bytes:
         """The `response.create` frame: all items, or those after the first `skip` continuing from `previous`."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.forms import CLIENT_SIDE, answered, forms, hidden, item_id, kind, labelled, said
+from proxy.core.forms import CLIENT_SIDE, answered, forms, hidden, item_id, kind, labelled, said, thought
 from proxy.core.meaning import Rules
 from tests.core.outputs import (
     CALL,
@@ -88,6 +88,23 @@ def test_of_two_forms_the_one_that_holds_the_reasoning_is_left(said: Item, final
 def test_relaxed_continues_behind_hidden_reasoning_that_was_dropped() -> None:
     """It may know more than the caller sent, by that setting; an item that the API would not know it still minds."""
     assert unkept([BARE, CALL], rules=RELAXED) == [meant(CALL, rules=RELAXED)]
+
+
+@pytest.mark.parametrize(
+    ("item", "size"),
+    [
+        (REASONING, len(raws([REASONING])[0])),
+        (BARE, None),
+        ({"type": "item_reference", "id": "rs_1"}, None),
+        ({"id": "rs_1"}, None),
+        ({"role": "user", "content": "hi"}, 0),
+        (CALL, 0),
+        ({"type": "compaction", "encrypted_content": "x"}, 45),
+    ],
+)
+def test_how_much_reasoning_an_item_stands_for(item: Item, size: int | None) -> None:
+    """Its bytes, where it holds any; unknown where it only names what may be some."""
+    assert thought(raws([item])[0]) == size
 
 
 # --- an item's labels

@@ -39,6 +39,20 @@ async def test_an_answer_under_suspicion_is_not_kept(peer: Peer) -> None:
         assert wiring.memory.lasting() == ([], []), "the next process would trust this host again"
 
 
+async def test_stored_reasoning_that_goes_out_of_use_is_not_missed(peer: Peer) -> None:
+    """It comes back as a label, and a user's message ends its use: few tokens are counted then, and nothing is lost."""
+    thought: dict[str, object] = {"type": "reasoning", "id": "rs_1", "summary": []}
+    call: dict[str, object] = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}
+    result: dict[str, object] = {"type": "function_call_output", "call_id": "c", "output": "x"}
+    history = (USER, thought, call, result)
+    async with Wiring(on(peer.base)) as wiring:
+        _, line = await wiring.exchange(wiring.turn(*history, stream=True), peer, *said(store=True, tokens=9_400))
+        turn = wiring.turn(*history, *NEXT[1:], stream=True)
+        await wiring.exchange(turn, peer, *said("resp_2", store=True, tokens=450), line=line)
+        assert (turn.outcome.route, turn.outcome.context_suspect) == (Route.DELTA, False)
+        assert not wiring.host.trust.suspect
+
+
 async def test_what_a_compaction_leaves_out_is_not_missed(peer: Peer) -> None:
     """A history that goes on behind a compaction counts few tokens, as all before it is pruned: no suspicion."""
     opening: dict[str, object] = {"role": "user", "content": "x" * 100_000}
