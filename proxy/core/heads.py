@@ -36,6 +36,12 @@ class Place(Protocol):
     def barred(self, head: "Head") -> Whole:
         """Why `head` is not continued now, where it is neither held nor lent."""
 
+    def remembers(self, head: "Head") -> bool:
+        """Whether `head` is the lane's latest, by all that is known, whatever the lane does."""
+
+    def drop(self, head: "Head") -> None:
+        """Nobody can find `head` any more."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
@@ -51,6 +57,8 @@ class Head:
     """The input tokens that the upstream counted for the turn."""
     settings_size: int = 0
     """The bytes of that turn's settings, which the tokens count too."""
+    waits: bool = False
+    """Whether the response calls a tool of the caller's, who is to go on with its result."""
 
     @property
     def live(self) -> bool:
@@ -104,11 +112,14 @@ class Nowhere:
         """Never."""
         return False
 
-    lends = keeps = holds
+    lends = keeps = remembers = holds
 
     def barred(self, head: Head) -> Whole:  # noqa: ARG002 - as every place
         """With its process."""
         return Whole.CONNECTION_LOST
+
+    def drop(self, head: Head) -> None:
+        """Nothing is held."""
 
 
 class Heads:
@@ -132,6 +143,7 @@ class Heads:
 
     def bury(self, head: Head, reason: Whole, detail: str = "") -> None:
         """`head` cannot be continued any more; `reason` is what a turn that misses it will be told."""
+        head.place.drop(head)
         for fingerprint in head.fingerprints:
             left = tuple(other for other in self._heads.get(fingerprint, ()) if other is not head)
             if left:

@@ -46,8 +46,6 @@ TRANSITIONS: dict[tuple[State, Signal], State] = {
     (State.DRAINING, Signal.EVENT): State.DRAINING,
     (State.DRAINING, Signal.END): State.IDLE,
     (State.DRAINING, Signal.DISTRUST): State.QUARANTINED,
-    (State.QUARANTINED, Signal.EVENT): State.QUARANTINED,
-    (State.QUARANTINED, Signal.END): State.QUARANTINED,
     (State.QUARANTINED, Signal.DISTRUST): State.QUARANTINED,
     **{(state, Signal.CLOSE): State.CLOSED for state in State},
 }
@@ -101,8 +99,11 @@ class Bundle(Protocol):
     def forking(self, head: Head) -> bool:
         """Whether a fork of `head` has not begun yet."""
 
+    def begun(self, lane: "Lane") -> None:
+        """The fork that the lane has goes on without its parent."""
+
     def keep(self, head: Head) -> None:
-        """A fork of `head` has begun: the conversation goes on from there."""
+        """A conversation has gone on from `head` elsewhere."""
 
     def retire(self, reason: Whole) -> None:
         """Take no new turns."""
@@ -146,9 +147,9 @@ class Lane:
         self.continued: Head | None = None
         """What it moved on from for the turn that it has, if that was continued, here or elsewhere: not given up."""
         self.forked: Head | None = None
-        """The head of another lane that its turn continues, until that has begun: so long the other may not move on."""
+        """The head of another lane that its turn continues: until that has begun, the other may not move on."""
         self.kept = False
-        """Whether what it holds was continued on another lane: kept for an undo, while nothing else needs the lane."""
+        """Whether a conversation went on from it elsewhere: kept for an undo while nothing else needs the lane."""
         self.used_at = 0.0
         """When a turn was done with it last."""
         self.taken = False
@@ -227,8 +228,7 @@ class Lane:
             raise OutOfPlace(f"{event.label} of a create that was refused already")
         self._refused = event.kind is Kind.ERROR
         self.taken |= not self._refused
-        dropped, refused = self.state is State.DRAINING, self.state is State.AWAITED
-        whose = self._unanswered[0]
+        whose, dropped, refused = self._unanswered[0], self.state is State.DRAINING, self.state is State.AWAITED
         ended = event.kind in TERMINAL or event.kind is Kind.ERROR
         if ended:
             self._unanswered = self._unanswered[1:]
@@ -237,11 +237,9 @@ class Lane:
             return Whose.NOBODY if dropped else whose
         self._move(Signal.END if ended else Signal.EVENT)
         if self.forked and event.type not in _NOT_YET:
-            if event.kind is not Kind.ERROR:
-                self.lanes.keep(self.forked)
-            self.forked = None
+            self.lanes.begun(self)
         if ended:
-            self.parent = None
+            self.parent, self.forked = None, None if dropped else self.forked
         if event.kind is Kind.ERROR and not refused:
             # Behind an error that broke an answer off some hosts say `response.failed`: no other turn may meet that.
             self.lanes.retire(self.lanes.reason or Whole.CONNECTION_LOST)
@@ -271,18 +269,28 @@ class Lane:
         """The turn that just ended can be continued from `head`. Raises OutOfPlace unless the lane is idle."""
         if self.state is not State.IDLE:
             raise OutOfPlace(f"a head for a lane that is {self.state.name}")
-        self.latest, self.kept = head, False
+        if self.forked:  # what it continued, or could not continue there: its conversation goes on from here
+            self.lanes.keep(self.forked)
+        self.latest, self.kept, self.forked = head, False, None
+
+    def remembers(self, head: Head) -> bool:
+        """Whether `head` is what it was left with, by all that is known."""
+        return self.latest is head
+
+    def drop(self, head: Head) -> None:
+        """Nobody can find `head` any more: it is in no other turn's way."""
+        if self.latest is head:
+            self.latest, self.kept = None, False
 
     def _forget(self) -> Head | None:
-        self._unanswered = ()
-        dead, self.latest, self.parent, self.forked = self.latest, None, None, None
+        dead, self._unanswered = self.latest, ()
+        self.latest = self.parent = self.forked = None
         return dead
 
     def _move(self, signal: Signal) -> None:
-        try:
-            self.state = TRANSITIONS[self.state, signal]
-        except KeyError:
-            raise OutOfPlace(f"{signal.name} while {self.state.name}") from None
+        if (self.state, signal) not in TRANSITIONS:
+            raise OutOfPlace(f"{signal.name} while {self.state.name}")
+        self.state = TRANSITIONS[self.state, signal]
 
 
 def _verdict(event: Event) -> Verdict:

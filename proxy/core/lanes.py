@@ -29,11 +29,14 @@ class Lanes:
         named: bool,
         clock: Callable[[], float],
         names: Callable[[], int] = lambda: MOST_NAMED,
+        forks: Callable[[], bool] = lambda: True,
     ) -> None:
         self.connection = connection
         self.named = named
         self.names = names
         """How many names it may spend in its life, as far as is known of the host by now."""
+        self.forks = forks
+        """Whether one lane may go on from what another holds, as far as is known of the host by now."""
         self.clock = clock
         self.proven = False
         self.reason: Whole | None = None
@@ -94,13 +97,18 @@ class Lanes:
         """Whether a fork of `head` has not begun yet: what it continues must be held until then."""
         return any(lane.forked is head for lane in self._forks)
 
+    def begun(self, lane: Lane) -> None:
+        """The fork that the lane has goes on without its parent."""
+        if lane in self._forks:
+            self._forks.remove(lane)
+
     def keeps(self, head: Head) -> bool:
         """Whether `head` can be continued on another lane without a conversation being given up."""
-        return self.proven and self.spare(beside=head) is not None
+        return self.proven and self.forks() and self.spare(beside=head) is not None
 
     def can_fork(self, head: Head) -> bool:
         """Whether `head` may be continued on another lane."""
-        return self.proven and self._beside(head) is not None
+        return self.proven and self.forks() and self._beside(head) is not None
 
     def spare(self, *, beside: Head | None = None) -> Lane | None:
         """A lane that no conversation goes on from, and that does not hold `beside`; None where there is none.
@@ -130,9 +138,12 @@ class Lanes:
         return lane if lane and self.clock() - lane.used_at >= RESTED_SECONDS else None
 
     def keep(self, head: Head) -> None:
-        """A fork of `head` has begun: the conversation goes on from there, and this is kept for an undo."""
+        """A conversation has gone on from `head` elsewhere, and it is kept for an undo.
+
+        Not where its answer calls a tool: whoever is to bring the result (sub-agents are at it, say) goes on in place.
+        """
         for lane in self._lanes.values():
-            lane.kept |= lane.latest is head
+            lane.kept |= lane.latest is head and not head.waits
 
     def claim(self, head: Head, *, fork: bool) -> Lane | None:
         """The lane on which a turn goes on from `head`: its own, or for a fork another; None where there is none."""

@@ -19,6 +19,9 @@ from proxy.turns.turn import Turn
 from proxy.upstream.capabilities import Host
 from proxy.upstream.lease import Lease
 
+# What the caller is to bring the result of.
+_CALLS = frozenset({"function_call", "custom_tool_call"})
+
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
@@ -54,6 +57,8 @@ class Memory:
     def note(self, turn: Turn, lease: Lease, said: Said) -> None:
         """The terminal event is there: note the head, or why there is none, and what the outcome tells of it."""
         ending = said.ending(self._rules)
+        if isinstance(turn.continuation, Delta) and turn.continuation.fork and ending.status != "failed":
+            self._host.forked()
         outcome, usage = turn.outcome, ending.usage
         outcome.end = End.COMPLETED if ending.status == "completed" else End.SHORT
         outcome.input_tokens, outcome.cached_tokens = usage.input_tokens, usage.cached_tokens
@@ -66,8 +71,10 @@ class Memory:
             self._add(turn, lease, said, ending)
 
     def not_found(self, head: Head, lease: Lease) -> None:
-        """The upstream no longer knows `head`."""
-        self._bury(head, lease, Whole.NOT_FOUND)
+        """The upstream no longer knows `head`; or lets no lane go on from another's, and it may be had in place yet."""
+        held = lease.lane is not head.place and head.place.remembers(head)
+        if not (held and self._host.refuses_forks()):
+            self._bury(head, lease, Whole.NOT_FOUND)
 
     def rejected(self, turn: Turn, lease: Lease) -> None:
         """A continuation was answered with an error: its parent is forgotten, unless it was a fork's."""
@@ -129,6 +136,7 @@ class Memory:
             stored,
             tokens=ending.usage.input_tokens,
             settings_size=settings_size(turn.request),
+            waits=not _CALLS.isdisjoint(map(kind, said.items)),
         )
         if not lease.commit(head) and not stored:
             self._heads.mark(points, Whole.CONNECTION_LOST, "as it gave the answer")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from proxy.config import Upstream
 from proxy.core.continuation import Trust
 from proxy.core.lane import Verdict
-from proxy.core.lanes import MOST_NAMED
+from proxy.core.lanes import MOST_NAMED, Lanes
 from proxy.upstream.status import HostStatus
 
 _MIB = 1_048_576
@@ -74,6 +74,7 @@ class Host:
         """Whether creates are given a stream_id; False for good once the host refused one."""
         self.names = MOST_NAMED
         """How many lanes a connection there may name."""
+        self._forks: bool | None = None
         self._verified = known.verifies_ids
         self._suspect = False
         self._in_vain = 0
@@ -126,6 +127,26 @@ class Host:
     def refused_lanes(self) -> None:
         """The host knows no stream_id."""
         self.has_lanes = False
+
+    def lanes(self, connection: int, clock: Callable[[], float]) -> Lanes:
+        """Those of a new connection there, which minds what is learned of the host later."""
+        return Lanes(
+            connection, named=self.has_lanes, clock=clock, names=lambda: self.names, forks=lambda: self.has_forks
+        )
+
+    @property
+    def has_forks(self) -> bool:
+        """Whether one lane may go on from what another holds; False for good once that was not found there."""
+        return self._forks is not False
+
+    def forked(self) -> None:
+        """A response was continued on another lane."""
+        self._forks = True
+
+    def refuses_forks(self) -> bool:
+        """What one lane is known to hold was not found for another: is it the host's way? Not if it ever was found."""
+        self._forks = self._forks or False
+        return not self._forks
 
     def refused_name(self, taken: int) -> None:
         """It took no more names on a connection than these."""

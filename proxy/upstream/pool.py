@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from proxy.config import Settings
 from proxy.core.heads import Head, Heads
-from proxy.core.lanes import Lanes
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
@@ -249,7 +248,7 @@ class Pool:
             socket,
             key,
             self._host,
-            Lanes(self._dialled, named=self._host.has_lanes, clock=time.monotonic, names=lambda: self._host.names),
+            self._host.lanes(self._dialled, time.monotonic),
             settings=self._settings,
             expires=self._expiry(),
             tasks=self._tasks,

@@ -44,6 +44,13 @@ class Anywhere:
         """As the test says; mostly for a sibling's sake."""
         return self.why
 
+    def remembers(self, _head: Head) -> bool:
+        """Always."""
+        return True
+
+    def drop(self, _head: Head) -> None:
+        """Nothing is held for long."""
+
 
 class Elsewhere(Anywhere):
     """A place that has gone on from every head."""

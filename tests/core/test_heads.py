@@ -34,6 +34,7 @@ class Spot:
     lending: bool = False
     connection: int = 1
     why: Whole = Whole.PARENT_CONTINUED
+    dropped: bool = False
 
     def holds(self, _head: Head) -> bool:
         """Whether it does."""
@@ -50,6 +51,14 @@ class Spot:
     def barred(self, _head: Head) -> Whole:
         """As the test says; mostly for a sibling's sake."""
         return self.why
+
+    def remembers(self, _head: Head) -> bool:
+        """While it is not dropped."""
+        return not self.dropped
+
+    def drop(self, _head: Head) -> None:
+        """Note it."""
+        self.dropped = True
 
 
 @dataclass

@@ -262,12 +262,12 @@ def test_each_state_and_signal_is_in_the_table_or_refused() -> None:
     nothing_runs = {Signal.EVENT, Signal.END, Signal.ABANDON}
     assert refused == {
         *((State.IDLE, signal) for signal in nothing_runs),
+        *((State.QUARANTINED, signal) for signal in nothing_runs),
         (State.AWAITED, Signal.CREATE),
         (State.STREAMING, Signal.CREATE),
         (State.DRAINING, Signal.CREATE),
         (State.DRAINING, Signal.ABANDON),
         (State.QUARANTINED, Signal.CREATE),
-        (State.QUARANTINED, Signal.ABANDON),
         *((State.CLOSED, signal) for signal in Signal if signal is not Signal.CLOSE),
     }
     assert set(TRANSITIONS.values()) == set(State)
@@ -452,7 +452,7 @@ def test_a_lane_does_not_move_on_before_a_fork_of_it_is_in_progress() -> None:
     lane, parent, beside = forked(lanes)
 
     def pinned() -> bool:
-        both = {lane.free, lane.holds(parent), lane.vacant, not lane.lends(parent)}
+        both = {lane.free, lane.holds(parent), not lane.lends(parent)}
         assert len(both) == 1
         return not lane.free
 
@@ -474,10 +474,10 @@ def test_a_lane_does_not_move_on_before_a_fork_of_it_is_in_progress() -> None:
 def test_a_fork_that_is_further_on_pins_nothing(kind: str) -> None:
     """Not every host says `response.in_progress`; an end, too, is the end of it."""
     lanes = proven()
-    lane, _, beside = forked(lanes)
-    beside.create(TURN, continuing=lane.latest)
+    lane, parent, beside = forked(lanes)
+    beside.create(TURN, continuing=parent)
     beside.take(on(beside, kind))
-    assert beside.forked is None
+    assert not lanes.forking(parent)
     assert lane.free
 
 
@@ -560,7 +560,9 @@ def test_what_was_forked_is_kept_until_the_lane_moves_on() -> None:
     lane, parent, beside = forked(lanes)
     beside.create(TURN, continuing=parent)
     beside.take(on(beside, "response.in_progress"))
-    assert (lane.kept, lane.vacant) == (True, True)
+    assert (lane.kept, lane.vacant) == (False, False)
+    finish(lanes, beside, "further on")
+    assert (lane.kept, lane.vacant, beside.forked) == (True, True, None)
     lanes.lease(lane, parent)
     assert (lane.kept, lane.vacant) == (True, False)
     lane.create(TURN, continuing=parent)
@@ -569,6 +571,19 @@ def test_what_was_forked_is_kept_until_the_lane_moves_on() -> None:
     finish(lanes, lane)
     lane.release()
     assert (lane.kept, lane.vacant) == (False, False)
+
+
+def test_what_nobody_can_find_is_in_nobodys_way() -> None:
+    """A head that is buried leaves its lane, which is any turn's then; another's burial changes nothing."""
+    lanes = proven()
+    lane = next(iter(lanes))
+    parent = lane.latest
+    assert parent
+    lane.kept = True
+    lane.drop(head())
+    assert (lane.remembers(parent), lane.remembers(head()), lane.kept) == (True, False, True)
+    lane.drop(parent)
+    assert (lane.remembers(parent), lane.latest, lane.kept, lane.vacant) == (False, None, False, True)
 
 
 def test_a_lane_that_holds_nothing_is_vacant() -> None:

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from proxy.core.events import Event, Kind, NotAnEvent
+from proxy.core.heads import Head
 from proxy.core.lane import OutOfPlace, State, Whose
 from proxy.core.lanes import MOST_IN_FLIGHT, MOST_NAMED, RESTED_SECONDS, Lanes
 from proxy.core.reasons import Whole
@@ -442,8 +443,8 @@ def test_a_lease_in_place_forks_nothing() -> None:
     assert not lanes.forking(lane.latest)
 
 
-def test_a_fork_that_has_begun_keeps_its_parent() -> None:
-    """The head stays on its lane, which is kept from then on; no other lane is."""
+def test_a_fork_that_can_be_continued_keeps_its_parent() -> None:
+    """The head stays on its lane, which is kept from then on; no other lane is. Till then it is all there is."""
     lanes = proven()
     lane, other = next(iter(lanes)), begin(lanes)
     finish(lanes, other)
@@ -457,11 +458,28 @@ def test_a_fork_that_has_begun_keeps_its_parent() -> None:
     beside.take(on(beside, "response.created"))
     assert (lane.kept, other.kept) == (False, False)
     beside.take(on(beside, "response.in_progress"))
+    assert (lane.kept, other.kept) == (False, False)
+    finish(lanes, beside, "further on")
     assert (lane.kept, other.kept) == (True, False)
 
 
-@pytest.mark.parametrize("sent", [False, True], ids=["never sent", "refused"])
-def test_a_fork_that_came_to_nothing_keeps_nothing(*, sent: bool) -> None:
+def test_a_parent_that_waits_for_a_result_is_never_kept_for_an_undo_alone() -> None:
+    """Sub-agents start from the call that they are to answer: whoever made it goes on in place, and goes first."""
+    lanes = proven()
+    lane = next(iter(lanes))
+    main = Head("main", (b"main",), b"key", lane, stored=False, waits=True)
+    lane.commit(main)
+    for _ in range(MOST_NAMED):
+        lanes.lease(beside := lanes.claim(main, fork=True) or begin(lanes), main)
+        beside.create(Whose.TURN, continuing=main)
+        finish(lanes, beside, "sub-agent")
+        beside.release()
+        beside.kept = True  # it has gone on, too
+    assert (lane.holds(main), lane.kept, lane.vacant) == (True, False, False)
+
+
+@pytest.mark.parametrize("end", ["", "error", "response.failed"], ids=["never sent", "refused", "failed"])
+def test_a_fork_that_came_to_nothing_keeps_nothing(*, end: str) -> None:
     """Its parent is still the conversation's only point: no other may take its lane for a mere undo."""
     lanes = proven()
     lane = next(iter(lanes))
@@ -469,10 +487,13 @@ def test_a_fork_that_came_to_nothing_keeps_nothing(*, sent: bool) -> None:
     beside = lanes.claim(lane.latest, fork=True)
     assert beside
     lanes.lease(beside, lane.latest)
-    if sent:
+    if end:
         beside.create(Whose.TURN, continuing=lane.latest)
-        beside.take(on(beside, "error"))
+        if end == "response.failed":
+            beside.take(on(beside, "response.in_progress"))
+        beside.take(on(beside, end))
     beside.release()
+    assert beside.forked is None
     assert (lane.kept, lane.vacant, lanes.forking(lane.latest)) == (False, False, False)
 
 
@@ -488,7 +509,7 @@ def test_forks_that_are_over_are_not_gathered() -> None:
         beside.create(Whose.TURN, continuing=parent)
         beside.take(on(beside, "error"))
         beside.release()
-        assert lanes._forks == [beside]
+        assert lanes._forks == []
     begin(lanes)  # on that lane
     elsewhere = lanes.claim(parent, fork=True)
     assert elsewhere
@@ -509,6 +530,22 @@ def test_a_lease_that_continues_nothing_keeps_nothing() -> None:
         lanes.lease(taken)
         assert (taken.parent, taken.forked) == (None, None)
         assert not any(each.kept for each in lanes)
+
+
+def test_where_forks_find_no_parent_there_are_none() -> None:
+    """Neither for an undo nor for a sibling, as soon as that is known of the host; in place all is as ever."""
+    known = [True]
+    lanes = Lanes(1, named=True, clock=float, forks=lambda: known[0])
+    finish(lanes, begin(lanes))
+    lane = next(iter(lanes))
+    parent = lane.latest
+    assert parent
+    assert lanes.keeps(parent)
+    assert lanes.can_fork(parent)
+    known[0] = False
+    assert not lanes.keeps(parent)
+    assert not lanes.can_fork(parent)
+    assert lanes.claim(parent, fork=False) is lane
 
 
 def test_a_head_is_kept_only_where_a_lane_is_spare() -> None:
@@ -543,6 +580,8 @@ def test_conversations_are_what_a_lane_is_needed_for() -> None:
     assert lanes.conversations == 2
     second.create(Whose.TURN, continuing=lane.latest)
     second.take(on(second, "response.in_progress"))
+    assert lanes.conversations == 2
+    finish(lanes, second, "further on")
     assert lane.kept
     assert lanes.conversations == 1
     lost = begin(lanes)

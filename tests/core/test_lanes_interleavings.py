@@ -96,6 +96,11 @@ def says(history: Items) -> bool:
     return any('"role":"user"' in item for item in history)
 
 
+def calls(point: Items) -> bool:
+    """Whether what is said there is a call, of which the result is to come."""
+    return '"function_call"' in point[-1]
+
+
 def body(history: Items, *, store: bool) -> bytes:
     """The caller's request."""
     return f'{{"model":"m","store":{str(store).lower()},"input":[{",".join(history)}]}}'.encode()
@@ -144,7 +149,7 @@ class Interleavings(RuleBasedStateMachine):
         self.kept: dict[str, tuple[Line, Lane, Items, bool]] = {}
         """Each response of which a head was made: where it was left, what it stands for, whether it is stored."""
         self.continued: set[str] = set()
-        """Those that were continued on a lane beside theirs."""
+        """Those that a conversation has gone on from on a lane beside theirs, and of which no result is waited for."""
         self.lost: set[str] = set()
         """Those of which a far end said that they are gone, or whose continuation it refused: they are given up."""
 
@@ -392,8 +397,6 @@ class Interleavings(RuleBasedStateMachine):
             ] += 1
         line.lanes.lease(lane, head if claimed else None)
         line.names.add(lane.name)
-        if head and beside:
-            self.continued.add(head.response_id)
         self.turns.append(turn)
         if sent:
             self.send(turn)
@@ -521,8 +524,11 @@ class Interleavings(RuleBasedStateMachine):
         said = PRINTS.item(create.point[-1].encode(), RULES)
         assert isinstance(said, bytes)
         points = tuple(PRINTS.extend(turn.chain[-1], [said]))
-        head = Head(create.id, points, KEY, turn.lane, stored=create.store)
+        waits = calls(create.point)
+        head = Head(create.id, points, KEY, turn.lane, stored=create.store, waits=waits)
         turn.lane.commit(head)
+        if turn.beside and turn.head and not calls(self.kept[turn.head.response_id][2]):
+            self.continued.add(turn.head.response_id)
         self.heads.add(head)
         self.kept[create.id] = (turn.line, turn.lane, create.point, create.store)
         turn.line.points[turn.lane] = create.id
@@ -708,6 +714,8 @@ def walk_of_forks(walk: Interleavings) -> None:
 
 def walk_of_crowds(walk: Interleavings) -> None:
     """Lanes, and then room, run out."""
+    walk.begin("y", store=False, at=1, sent=True)  # which is answered with a text
+    walk.run(0, "completed")
     walk.converse(0, USER)
     walk.crowd(31, done=True, at=0, seconds=0)
     walk.go_on(0, USER, 0, sent=True)

@@ -127,3 +127,64 @@ async def test_a_lane_stays_while_a_fork_of_what_it_holds_has_not_begun(peer: Pe
         await soon(first)
         await soon(second)
         assert await asked(wiring, line, sibling(wiring, "another tool's"), "l1") == ("resp_1", "l1")
+
+
+async def missed(line: Line, lane: str) -> None:
+    """What a turn continues is not found for `lane`, and the full context is answered there."""
+    assert "previous_response_id" in await line.frame()
+    await line.send(failure("previous_response_not_found")[:-1] + b',"stream_id":"%b"}' % lane.encode())
+    again = await line.frame()
+    assert ("previous_response_id" in again, again["stream_id"]) == (False, lane)
+    await line.send(*said(f"resp_of_{lane}", stream_id=lane))
+
+
+async def test_a_host_that_lets_no_lane_go_on_from_anothers_is_asked_for_it_once(peer: Peer) -> None:
+    """One replay tells: from then on a person's word goes on in place, and so does what was said before it."""
+    async with Wiring(on(peer.base, lanes="on")) as wiring:
+        line = await parents(wiring, peer)
+        turn = sibling(wiring, "a person's word", "user")
+        first = wiring.run(turn, Recorder())
+        await missed(line, "l2")
+        await soon(first)
+        assert (turn.outcome.reason, turn.outcome.replays, wiring.host.has_forks) == (Whole.NOT_FOUND, 1, False)
+        history = (*turn_items("a person's word"), message("hello"))
+        later = wiring.turn(*history, {"role": "user", "content": "more"}, stream=True)
+        assert await asked(wiring, line, later, "l2") == ("resp_of_l2", "l2")
+        undone = sibling(wiring, "other words", "user")
+        assert await asked(wiring, line, undone, "l1") == ("resp_1", "l1")
+        [connection] = wiring.pool._numbered.values()
+        assert connection.lanes.conversations == len(wiring.heads) == 2
+
+
+async def test_what_is_not_found_in_place_either_is_given_up(peer: Peer) -> None:
+    """Where the host had forgotten the response the next turn from it costs one replay more, and no lane is lost."""
+    async with Wiring(on(peer.base, lanes="on")) as wiring:
+        line = await parents(wiring, peer)
+        for text, lane in (("a person's word", "l2"), ("other words", "l1")):
+            running = wiring.run(sibling(wiring, text, "user"), Recorder())
+            await missed(line, lane)
+            await soon(running)
+        turn = sibling(wiring, "third words", "user")
+        assert (await asked(wiring, line, turn, "l3"))[0] is None
+        assert (turn.outcome.reason, turn.outcome.replays) == (Whole.NOT_FOUND, 0)
+
+
+async def test_a_host_that_is_known_to_fork_has_forgotten_what_it_does_not_find(peer: Peer) -> None:
+    """The response is given up at once, its lane is free for others, and forks go on."""
+    async with Wiring(on(peer.base, lanes="on")) as wiring:
+        line = await parents(wiring, peer)
+        assert await asked(wiring, line, sibling(wiring, "a word", "user"), "l2") == ("resp_1", "l2")
+        running = wiring.run(sibling(wiring, "another", "user"), Recorder())
+        await missed(line, "l3")
+        await soon(running)
+        [connection] = wiring.pool._numbered.values()
+        empty = [lane.name for lane in connection.lanes if lane.latest is None]
+        assert (wiring.host.has_forks, empty) == (True, ["l1"])
+        turn = sibling(wiring, "third words", "user")
+        assert await asked(wiring, line, turn, "l1") == (None, "l1")
+        assert turn.outcome.reason is Whole.NOT_FOUND
+
+
+def turn_items(text: str) -> tuple[dict[str, object], ...]:
+    """What a sibling with this text sends."""
+    return (USER, message("hello"), {"role": "user", "content": text})

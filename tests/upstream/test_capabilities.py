@@ -101,6 +101,18 @@ def test_a_host_that_refused_lanes_is_asked_for_none() -> None:
     assert not host().has_lanes
 
 
+def test_whether_a_host_forks_is_learned_once() -> None:
+    """Not found before any fork was: it never is there. Not found later: that one response is gone."""
+    one, other = host(), host()
+    assert one.has_forks
+    assert one.refuses_forks()
+    assert not one.has_forks
+    assert one.refuses_forks(), "those that were under way say the same"
+    other.forked()
+    assert not other.refuses_forks()
+    assert other.has_forks
+
+
 def test_a_question_that_twice_ended_the_line_is_asked_no_more_for_now() -> None:
     """Once may be an accident; after the second time the host is asked again when recheck_seconds have passed."""
     now = 0.0
