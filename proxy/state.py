@@ -16,6 +16,8 @@ from proxy.core.heads import StoredHead, StoredItem
 
 _VERSION = 1
 _KEY_SIZE = 32
+# A million heads, by a setting fifty times the default, take less.
+_MOST_BYTES = 256 * 1_048_576
 
 
 class _Content(msgspec.Struct):
@@ -35,7 +37,10 @@ class State:
 
 
 class StateFile:
-    """One file per listening address, so that two proxies never share one. Damaged or foreign: as if it were not."""
+    """One file per listening address, so that two proxies never share one.
+
+    One that is damaged, another user's, or no plain file: as if it were not.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,8 +48,8 @@ class StateFile:
     def load(self) -> State:
         """What was saved last, or a new key and nothing."""
         try:
-            content = msgspec.msgpack.decode(self.path.read_bytes(), type=_Content)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            content = msgspec.msgpack.decode(private.read(self.path, _MOST_BYTES), type=_Content)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return State()
         if content.version != _VERSION or len(content.key) != _KEY_SIZE:
             return State()

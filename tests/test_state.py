@@ -1,11 +1,13 @@
 """The state file: what of stored responses outlives the process, and what is done with a file that cannot be read."""
 
+import os
 import stat
 from pathlib import Path
 
 import msgpack
 import pytest
 
+from proxy import state
 from proxy.config import Heads as HeadSettings
 from proxy.config import Settings
 from proxy.core.heads import StoredHead, StoredItem
@@ -41,6 +43,7 @@ def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
         msgpack.packb({"version": 1, "key": b"short", "heads": [], "items": []}),
         msgpack.packb({"version": 1, "key": b"k" * 32, "heads": [["f"]], "items": []}),
         msgpack.packb({"version": 1, "key": b"k" * 32, "heads": [[b"f", b"\xff", 1, 1]], "items": []}),
+        b"\x81\xa3zzz" + b"\x91" * 200_000 + b"\xc0",  # very deep, where nothing is looked for
     ],
 )
 def test_a_damaged_or_foreign_file_counts_as_none(tmp_path: Path, content: bytes) -> None:
@@ -50,6 +53,34 @@ def test_a_damaged_or_foreign_file_counts_as_none(tmp_path: Path, content: bytes
     loaded = file.load()
     assert loaded.heads == ()
     assert loaded.key != STATE.key
+
+
+@pytest.mark.parametrize("how", ["pipe", "link", "folder", "too long"])
+def test_what_is_no_file_of_the_users_own_counts_as_none(
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe would be waited for, a link may lead to another user's, and a start reads no file of any length."""
+    file, elsewhere = StateFile(tmp_path / "heads.msgpack"), StateFile(tmp_path / "elsewhere")
+    elsewhere.save(STATE)
+    if how == "pipe":
+        os.mkfifo(file.path)
+    elif how == "link":
+        file.path.symlink_to(elsewhere.path)
+    elif how == "folder":
+        file.path.mkdir()
+    else:
+        file.save(STATE)
+        assert file.load() == STATE
+        monkeypatch.setattr(state, "_MOST_BYTES", 10)
+    assert (file.load().heads, file.load().items) == ((), ())
+
+
+def test_another_users_file_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heads in it would be continued, whoever put them there."""
+    file = StateFile(tmp_path / "heads.msgpack")
+    file.save(STATE)
+    monkeypatch.setattr(os, "geteuid", lambda: file.path.stat().st_uid + 1)
+    assert file.load().heads == ()
 
 
 def test_a_missing_file_means_a_new_key_each_time(tmp_path: Path) -> None:
