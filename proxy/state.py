@@ -1,6 +1,7 @@
 """The state file: stored heads that outlive the process. Fingerprints and ids only, readable by its owner alone."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from proxy import private
 from proxy.config import Settings
 from proxy.core.heads import StoredHead, StoredItem
 
-_VERSION = 1
+_VERSION = 2
 _KEY_SIZE = 32
 # A million heads, by a setting fifty times the default, take less.
 _MOST_BYTES = 256 * 1_048_576
@@ -23,8 +24,10 @@ _MOST_BYTES = 256 * 1_048_576
 class _Content(msgspec.Struct):
     version: int
     key: bytes
-    heads: list[tuple[bytes, str, int, int]]
-    items: list[tuple[bytes, str, bytes]]
+    saved_at: float
+    """By the wall clock: ages go on while no process runs."""
+    heads: list[StoredHead]
+    items: list[StoredItem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +56,17 @@ class StateFile:
             return State()
         if content.version != _VERSION or len(content.key) != _KEY_SIZE:
             return State()
+        since = max(0.0, time.time() - content.saved_at)
         return State(
             content.key,
-            [StoredHead(*entry) for entry in content.heads],
-            [StoredItem(*entry) for entry in content.items],
+            [head._replace(age=max(0.0, head.age) + since) for head in content.heads],
+            [item._replace(age=max(0.0, item.age) + since) for item in content.items],
         )
 
     def save(self, state: State) -> None:
         """Replace the file as a whole. Raises OSError."""
-        content = {"version": _VERSION, "key": state.key, "heads": list(state.heads), "items": list(state.items)}
+        kept = {"heads": list(state.heads), "items": list(state.items)}
+        content = {"version": _VERSION, "key": state.key, "saved_at": time.time(), **kept}
         private.folder(self.path.parent)
         draft = self.path.with_name(f"{self.path.name}.{token_hex(4)}")
         try:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import msgpack
@@ -13,7 +14,22 @@ from proxy.config import Settings
 from proxy.core.heads import StoredHead, StoredItem
 from proxy.state import State, StateFile, state_file
 
-STATE = State(b"k" * 32, [StoredHead(b"f" * 16, "resp_1", 120, 30)], [StoredItem(b"p" * 16, "rs_1", b"m" * 16)])
+STATE = State(
+    b"k" * 32,
+    [StoredHead("resp_1", b"p" * 16, (b"f" * 16, b"g" * 16), 120, 30, 7.0)],
+    [StoredItem(b"p" * 16, "rs_1", b"m" * 16, 8.0)],
+)
+
+
+EMPTY = {"version": 2, "key": b"k" * 32, "saved_at": 1_000.0, "heads": [], "items": []}
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The wall clock's time, which stands still until a test changes it."""
+    now = [1_000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    return now
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
@@ -21,6 +37,17 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     file = StateFile(tmp_path / "deep" / "heads.msgpack")
     file.save(STATE)
     assert file.load() == STATE
+
+
+@pytest.mark.parametrize(("passed", "older"), [(60.0, 60.0), (-60.0, 0.0)], ids=["on", "back"])
+def test_age_goes_on_while_no_process_runs(tmp_path: Path, now: list[float], passed: float, older: float) -> None:
+    """By the wall clock; where that was set back nothing gets younger."""
+    file = StateFile(tmp_path / "heads.msgpack")
+    file.save(STATE)
+    now[0] += passed
+    loaded = file.load()
+    assert [head.age for head in loaded.heads] == [7.0 + older]
+    assert [item.age for item in loaded.items] == [8.0 + older]
 
 
 def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
@@ -38,11 +65,13 @@ def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     [
         b"",
         b"not msgpack",
-        msgpack.packb({"version": 1}),
-        msgpack.packb({"version": 2, "key": b"k" * 32, "heads": [], "items": []}),
-        msgpack.packb({"version": 1, "key": b"short", "heads": [], "items": []}),
-        msgpack.packb({"version": 1, "key": b"k" * 32, "heads": [["f"]], "items": []}),
-        msgpack.packb({"version": 1, "key": b"k" * 32, "heads": [[b"f", b"\xff", 1, 1]], "items": []}),
+        msgpack.packb({"version": 2}),
+        msgpack.packb({"version": 1, "key": b"k" * 32, "heads": [], "items": []}),
+        msgpack.packb({**EMPTY, "version": 1}),
+        msgpack.packb({**EMPTY, "key": b"short"}),
+        msgpack.packb({**EMPTY, "heads": [["f"]]}),
+        msgpack.packb({**EMPTY, "heads": [["r", b"p", [b"\xff"], 1, 1, "old"]]}),
+        msgpack.packb({**EMPTY, "heads": [[b"\xff", b"p", [b"f"], 1, 1, 1.0]]}),
         b"\x81\xa3zzz" + b"\x91" * 200_000 + b"\xc0",  # very deep, where nothing is looked for
     ],
 )

@@ -13,6 +13,8 @@ _MOST_ALIKE = 32
 # Reasons kept of points that cannot be continued any more. Every turn of every conversation leaves one; what is asked
 # for is why the latest were no deltas.
 _MOST_GRAVES = 4_096
+SAME_ID = "its id names another response, too"
+"""What is said of responses with one id."""
 # A stored id that was seen with two meanings.
 _AMBIGUOUS = b""
 
@@ -89,18 +91,34 @@ class Grave(NamedTuple):
 class StoredHead(NamedTuple):
     """A stored head as it outlives the process."""
 
-    fingerprint: bytes
     response_id: str
+    pool_key: bytes
+    fingerprints: tuple[bytes, ...]
     tokens: int
     settings_size: int
+    age: float
+    """Seconds since it was made."""
 
 
 class StoredItem(NamedTuple):
-    """What the item with this id means, for one pool key."""
+    """What the item with this id means to its owner: those with one pool key, under one set of rules."""
 
-    pool_key: bytes
+    owner: bytes
     id: str
     meaning: bytes
+    age: float
+
+
+class _Response(NamedTuple):
+    """Whose an id is: a head's; None where several responses have it."""
+
+    head: Head | None
+    since: float
+
+
+class _Item(NamedTuple):
+    meaning: bytes
+    since: float
 
 
 class Nowhere:
@@ -126,24 +144,49 @@ class Heads:
     """Many heads may have one fingerprint (two agents may begin alike). Bounded by count and by age."""
 
     def __init__(self, *, most: int, max_age: float, clock: Callable[[], float]) -> None:
+        self._ago = 0.0
+        """How old that is already which is taken in now."""
+        self._outer_clock, clock = clock, self._clock
         self._heads: cachetools.TTLCache[bytes, tuple[Head, ...]] = cachetools.TTLCache(most, max_age, clock)
+        # By pool key and response id: an id that names two responses continues neither.
+        self._responses: cachetools.TTLCache[tuple[bytes, str], _Response] = cachetools.TTLCache(most, max_age, clock)
         # Why there is nothing to continue from where there could have been: for the reason of the next turn.
         self._graves: cachetools.TTLCache[bytes, Grave] = cachetools.TTLCache(min(most, _MOST_GRAVES), max_age, clock)
-        # What the items of stored responses mean, by pool key and id: callers may send references instead.
-        self._stored_items: cachetools.TTLCache[tuple[bytes, str], bytes] = cachetools.TTLCache(most, max_age, clock)
+        # What the items of stored responses mean, by owner and id: callers may send references instead.
+        self._stored_items: cachetools.TTLCache[tuple[bytes, str], _Item] = cachetools.TTLCache(most, max_age, clock)
 
     def __len__(self) -> int:
         return len(self._heads)
 
+    def _clock(self) -> float:
+        return self._outer_clock() - self._ago
+
+    def admits(self, pool_key: bytes, response_id: str) -> bool:
+        """Whether a new response can be continued by this id. Not if another has it; nor can that one any more."""
+        known = self._responses.get((pool_key, response_id))
+        if known is None:
+            return True
+        if known.head:
+            self.bury(known.head, Whole.UNCLEAR_OUTPUT, SAME_ID)
+        self._responses[pool_key, response_id] = _Response(None, self._clock())
+        return False
+
     def add(self, head: Head) -> None:
         """Make `head` findable. A fingerprint keeps its newest heads; a head that dies is buried."""
         for fingerprint in head.fingerprints:
-            self._heads[fingerprint] = (*self._heads.get(fingerprint, ()), head)[-_MOST_ALIKE:]
+            alike = (*self._heads.get(fingerprint, ()), head)
+            for older in alike[:-_MOST_ALIKE]:
+                self.bury(older, Whole.EVICTED)
+            self._heads[fingerprint] = alike[-_MOST_ALIKE:]
             self._graves.pop(fingerprint, None)
+        self._responses[head.pool_key, head.response_id] = _Response(head, self._clock())
 
     def bury(self, head: Head, reason: Whole, detail: str = "") -> None:
         """`head` cannot be continued any more; `reason` is what a turn that misses it will be told."""
         head.place.drop(head)
+        known = self._responses.get((head.pool_key, head.response_id))
+        if known and known.head is head:
+            self._responses.pop((head.pool_key, head.response_id), None)
         for fingerprint in head.fingerprints:
             left = tuple(other for other in self._heads.get(fingerprint, ()) if other is not head)
             if left:
@@ -176,50 +219,46 @@ class Heads:
     def grave(self, chain: Sequence[bytes], *, least: int = 1) -> Grave:
         """Why `chain` continues nothing, told by the longest part of it of which something is known."""
         for covers in range(len(chain) - 2, max(least, 1) - 1, -1):
-            grave = self._graves.get(chain[covers])
-            if grave:
-                return grave._replace(covers=covers)
             heads = self._heads.get(chain[covers])
             if heads:
                 # One whose line is gone is buried at once: the newest of those that cannot be continued just now.
                 return Grave(heads[-1].place.barred(heads[-1]), covers=covers)
+            grave = self._graves.get(chain[covers])
+            if grave:
+                return grave._replace(covers=covers)
         return Grave(Whole.NO_MATCH)
 
-    def remember_items(self, pool_key: bytes, items: Iterable[tuple[str, bytes]]) -> None:
+    def remember_items(self, owner: bytes, items: Iterable[tuple[str, bytes]]) -> None:
         """Note what the items of a response known to be stored mean, by their ids. One without an id has no name."""
         for name, meant in items:
             if name:
-                known = self._stored_items.get((pool_key, name), meant)
-                self._stored_items[pool_key, name] = meant if known == meant else _AMBIGUOUS
+                known = self._stored_items.get((owner, name))
+                meaning = meant if known is None or known.meaning == meant else _AMBIGUOUS
+                self._stored_items[owner, name] = _Item(meaning, self._clock())
 
-    def item(self, pool_key: bytes, name: str) -> bytes | None:
-        """What the stored item with this id means, where that is known without doubt."""
-        return self._stored_items.get((pool_key, name)) or None
+    def item(self, owner: bytes, name: str) -> bytes | None:
+        """What the stored item with this id means to its owner, where that is known without doubt."""
+        known = self._stored_items.get((owner, name))
+        return (known and known.meaning) or None
 
     def stored(self) -> tuple[list[StoredHead], list[StoredItem]]:
         """What outlives the process: the stored heads, and what the items of stored responses mean."""
+        now = self._clock()
         heads = [
-            StoredHead(fingerprint, head.response_id, head.tokens, head.settings_size)
-            for fingerprint, group in self._heads.items()
-            for head in group
-            if head.stored
+            StoredHead(head.response_id, head.pool_key, head.fingerprints, head.tokens, head.settings_size, now - since)
+            for head, since in self._responses.values()
+            if head and head.stored
         ]
-        return heads, [StoredItem(*key, meant) for key, meant in self._stored_items.items()]
+        items = [StoredItem(*key, meaning, now - since) for key, (meaning, since) in self._stored_items.items()]
+        return heads, items
 
     def restore(self, heads: Iterable[StoredHead], items: Iterable[StoredItem]) -> None:
-        """Take in what an earlier process kept."""
-        for kept in heads:
-            place = Nowhere()
-            self.add(
-                Head(
-                    kept.response_id,
-                    (kept.fingerprint,),
-                    b"",
-                    place,
-                    stored=True,
-                    tokens=kept.tokens,
-                    settings_size=kept.settings_size,
-                )
-            )
-        for item in items:
-            self._stored_items[item.pool_key, item.id] = item.meaning
+        """Take in what an earlier process kept: the oldest first, as the caches expect it."""
+        for kept in sorted(heads, key=lambda kept: -kept.age):
+            self._ago = kept.age
+            name, pool_key, fingerprints, tokens, size, _ = kept
+            self.add(Head(name, fingerprints, pool_key, Nowhere(), stored=True, tokens=tokens, settings_size=size))
+        for item in sorted(items, key=lambda item: -item.age):
+            self._ago = item.age
+            self._stored_items[item.owner, item.id] = _Item(item.meaning, self._clock())
+        self._ago = 0.0

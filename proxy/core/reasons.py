@@ -95,7 +95,8 @@ MEANINGS: dict[Reason, str] = {
     Whole.COMPACTION: "The history was compacted; the chain starts again.",
     Whole.TRUNCATION: "`truncation: auto` lets the upstream drop items, so what it remembers is not known.",
     Whole.UNFINISHED: "The response before failed, was incomplete or was abandoned.",
-    Whole.UNCLEAR_OUTPUT: "The response before was not seen whole, or its final form differed from what was streamed.",
+    Whole.UNCLEAR_OUTPUT: "The response before was not seen whole, its final form differed from what was streamed, "
+    "or its id is that of another.",
     Whole.PARENT_CONTINUED: "Another turn already continued from there (a fork, an undo or a retry).",
     Whole.CONNECTION_LOST: "The connection that remembered this conversation was lost.",
     Whole.ROTATED: "The connection that remembered this conversation neared its age limit and was replaced.",

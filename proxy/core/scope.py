@@ -57,6 +57,11 @@ def scope(request: CreateRequest, rules: Rules, pool_key: bytes) -> bytes:
     return pack([rules.match, rules.summaries_count, _counted(request)]) + pool_key
 
 
+def owner(rules: Rules, pool_key: bytes) -> bytes:
+    """Whose stored items these are: what one means depends on the rules that it is read by."""
+    return pack([rules.match, rules.summaries_count]) + pool_key
+
+
 def named(request: CreateRequest) -> dict[str, Json]:
     """The settings that count, by the names that may be shown: those that no document names stand together."""
     settings: dict[str, Json] = {}

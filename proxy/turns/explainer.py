@@ -8,7 +8,7 @@ from proxy.core.fingerprint import Fingerprints, pack
 from proxy.core.heads import Heads
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Whole
-from proxy.core.scope import named
+from proxy.core.scope import named, owner
 from proxy.core.trace import Asked, Trace, nearest
 from proxy.turns.traces import Traces
 from proxy.turns.turn import Turn
@@ -77,7 +77,7 @@ class Explainer:
     def _meant(self, turn: Turn, raws: Sequence[bytes]) -> list[bytes]:
         """What items mean under the other key."""
         fingerprints = self._prints[not turn.request.stored]
-        return fingerprints.items(raws, self._rules, partial(self._heads.item, turn.key.digest))
+        return fingerprints.items(raws, self._rules, partial(self._heads.item, owner(self._rules, turn.key.digest)))
 
     def _settings(self, turn: Turn) -> dict[str, bytes]:
         passing = self._prints[False]

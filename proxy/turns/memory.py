@@ -8,11 +8,11 @@ from proxy.core.answer import Ending
 from proxy.core.continuation import Delta, context_suspect, decide
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.forms import CLIENT_SIDE, kind
-from proxy.core.heads import Head, Heads, StoredHead, StoredItem
+from proxy.core.heads import SAME_ID, Head, Heads, StoredHead, StoredItem
 from proxy.core.meaning import Rules
 from proxy.core.outline import shown
 from proxy.core.reasons import Whole
-from proxy.core.scope import scope, settings_size
+from proxy.core.scope import owner, scope, settings_size
 from proxy.turns.explainer import Explainer
 from proxy.turns.outcome import End
 from proxy.turns.turn import Turn
@@ -49,7 +49,7 @@ class Memory:
         """Decide how the turn goes: as a delta from the longest live head of its history, or in full."""
         key, fingerprints, raws = turn.key.digest, self._keyed.of(turn), turn.request.raw_items()
         opening = fingerprints.digest(scope(turn.request, self._rules, key))
-        turn.meant = fingerprints.items(raws, self._rules, partial(self._heads.item, key))
+        turn.meant = fingerprints.items(raws, self._rules, partial(self._heads.item, owner(self._rules, key)))
         turn.chain = fingerprints.chain(opening, turn.meant)
         chosen = decide(turn.request, turn.chain, self._heads, self._host.trust, forced_full=turn.forced_full)
         turn.go(chosen, None if isinstance(chosen, Delta) else self._explainer.why(turn, raws, chosen.reason))
@@ -127,6 +127,9 @@ class Memory:
             dict.fromkeys((fingerprints.extend(turn.chain[-1], form) or turn.chain[-1:])[-1] for form in meant)
         )
         self._explainer.note(turn, points[0], meant)
+        if not self._heads.admits(turn.key.digest, ending.response_id):
+            self._heads.mark(points, Whole.UNCLEAR_OUTPUT, SAME_ID)
+            return
         stored = ending.stored and self._host.trust.verified
         head = Head(
             ending.response_id,
@@ -143,7 +146,7 @@ class Memory:
             return
         self._heads.add(head)
         if stored:
-            self._heads.remember_items(turn.key.digest, zip(said.ids, meant[0], strict=True))
+            self._heads.remember_items(owner(self._rules, turn.key.digest), zip(said.ids, meant[0], strict=True))
 
 
 def _hosted(said: Said) -> str:

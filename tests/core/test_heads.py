@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from proxy.core.fingerprint import Fingerprints
-from proxy.core.heads import Found, Grave, Head, Heads, Nowhere, StoredHead, StoredItem
+from proxy.core.heads import SAME_ID, Found, Grave, Head, Heads, Nowhere, StoredHead, StoredItem
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Whole
 from proxy.core.request import parse
@@ -245,9 +245,10 @@ def test_only_stored_heads_outlive_the_process() -> None:
     before.add("c", name="passing")
     before.heads.remember_items(KEY, [("msg_1", b"meaning"), ("msg_2", b"one")])
     before.heads.remember_items(KEY, [("msg_2", b"two")])
+    before.clock.now = 5.0
     heads, items = before.heads.stored()
-    assert sorted(heads) == [StoredHead(b"B", "r1", 7, 9), StoredHead(b"b", "r1", 7, 9)]
-    assert StoredItem(KEY, "msg_1", b"meaning") in items
+    assert heads == [StoredHead("r1", KEY, (b"b", b"B"), 7, 9, 5.0)]
+    assert StoredItem(KEY, "msg_1", b"meaning", 5.0) in items
     after = Store()
     after.heads.restore(heads, items)
     for chain in ("abx", "aBx"):
@@ -260,11 +261,44 @@ def test_only_stored_heads_outlive_the_process() -> None:
     assert after.heads.item(KEY, "msg_2") is None
 
 
+def test_a_restored_head_with_two_forms_is_one_head() -> None:
+    """What is refused by way of one form of its answer is gone by way of the other, too."""
+    store = Store()
+    store.heads.restore([StoredHead("r1", KEY, (b"b", b"B"), 7, 9, 0.0)], [])
+    found = store.find("abx")
+    assert isinstance(found, Found)
+    store.heads.bury(found.head, Whole.NOT_FOUND)
+    assert store.find("aBx") is Whole.NOT_FOUND
+
+
+def test_age_goes_on_over_restarts() -> None:
+    """A head or an item lives as long as the setting says, however many processes that takes; so do newer ones."""
+    store = Store(max_age=60)
+    store.add("b", stored=True, name="old")
+    store.heads.remember_items(KEY, [("old", b"meaning")])
+    for since in (25.0, 50.0):
+        heads, items = store.heads.stored()
+        after = Store(max_age=60)
+        after.clock.now = 1_000.0 * since
+        after.heads.restore([head._replace(age=head.age + 25) for head in heads], items)
+        if since == 25.0:
+            after.add("d", stored=True, name="new")
+            after.heads.remember_items(KEY, [("new", b"meaning")])
+        store = after
+    assert [(head.response_id, head.age) for head in store.heads.stored()[0]] == [("old", 50.0), ("new", 25.0)]
+    store.clock.now += 10.5
+    assert (store.find("abz"), isinstance(store.find("adz"), Found)) == (Whole.NO_MATCH, True)
+    store.clock.now += 25.0
+    assert store.find("adz") is Whole.NO_MATCH
+    assert store.heads.stored()[0] == []
+
+
 def test_a_restored_head_is_one_like_any_other() -> None:
     """It is kept for the process after this one, gives way to the head of a lane, and is buried when refused."""
     store = Store()
-    store.heads.restore([StoredHead(b"b", "old", 7, 9)], [StoredItem(KEY, "msg_1", b"meaning")])
-    assert store.heads.stored() == ([StoredHead(b"b", "old", 7, 9)], [StoredItem(KEY, "msg_1", b"meaning")])
+    kept = [StoredHead("old", KEY, (b"b",), 7, 9, 3.0)], [StoredItem(KEY, "msg_1", b"meaning", 3.0)]
+    store.heads.restore(*kept)
+    assert store.heads.stored() == kept
     held = store.add("b", name="new")
     assert store.find("abc") == Found(held, 1)
     lose(held)
@@ -282,11 +316,11 @@ def test_what_is_restored_is_bounded() -> None:
     """A large state file fills no more memory than the settings allow."""
     store = Store(most=3)
     store.heads.restore(
-        [StoredHead(f"{n}".encode(), "r", 0, 0) for n in range(10)],
-        [StoredItem(KEY, f"{n}", b"meaning") for n in range(10)],
+        [StoredHead(f"r{n}", KEY, (f"{n}".encode(),), 0, 0, float(n)) for n in range(10)],
+        [StoredItem(KEY, f"{n}", b"meaning", float(n)) for n in range(10)],
     )
     heads, items = store.heads.stored()
-    assert (len(heads), len(items)) == (3, 3)
+    assert [head.age for head in heads] == [item.age for item in items] == [2.0, 1.0, 0.0]
 
 
 def test_a_restored_head_is_on_no_connection() -> None:
@@ -295,6 +329,8 @@ def test_a_restored_head_is_on_no_connection() -> None:
     head = Head("r", (b"b",), KEY, place, stored=True)
     assert (place.connection, place.holds(head), place.lends(head), place.keeps(head)) == (0, False, False, False)
     assert place.barred(head) is Whole.CONNECTION_LOST
+    place.drop(head)
+    assert not place.remembers(head)
 
 
 # --- why nothing is found
@@ -406,7 +442,7 @@ def test_a_grave_tells_what_happened_and_where() -> None:
 
 
 def test_a_head_that_is_there_and_cannot_be_had_says_why() -> None:
-    """Of several at one point the newest is asked; a grave at a longer one tells more."""
+    """Of several at one point the newest is asked; a grave at a longer one tells more, one at the same says less."""
     store = Store()
     for why in (Whole.ROTATED, Whole.LANES_BUSY):
         store.heads.add(Head("r", (b"c",), KEY, Spot(live=False, why=why), stored=False))
@@ -414,6 +450,8 @@ def test_a_head_that_is_there_and_cannot_be_had_says_why() -> None:
     assert store.heads.grave(chain) == Grave(Whole.LANES_BUSY, covers=2)
     store.heads.mark([b"d"], Whole.UNFINISHED)
     assert store.find("abcde") is Whole.UNFINISHED
+    assert store.find("abcd") is Whole.LANES_BUSY
+    store.heads.mark([b"c"], Whole.ROTATED)
     assert store.find("abcd") is Whole.LANES_BUSY
 
 
@@ -435,6 +473,45 @@ def test_heads_of_one_fingerprint_are_bounded() -> None:
         offered.add(found.head.response_id)
         store.heads.bury(found.head, Whole.EVICTED)
     assert offered == {head.response_id for head in heads[-32:]}
+
+
+def test_what_is_left_out_for_newer_ones_is_buried() -> None:
+    """No lane goes on holding a head that nobody can find, by either form of its answer."""
+    store = Store()
+    heads = [store.add("b", f"{n}", name=f"r{n}") for n in range(40)]
+    held = [head for head in heads if head.place.remembers(head)]
+    assert held == heads[-32:]
+    assert store.heads.find([b"a", b"0", b"z"]) is Whole.EVICTED
+    assert isinstance(store.find("abz"), Found)
+
+
+# --- ids that name two responses
+
+
+def test_an_id_that_comes_again_continues_neither_response() -> None:
+    """Which of the two the host would take is not known, and whichever it is the other one's caller loses by it."""
+    store = Store()
+    first = store.add("b", stored=True, name="conv")
+    assert store.heads.admits(KEY, "other")
+    assert store.heads.admits(b"another key", "conv")
+    assert not store.heads.admits(KEY, "conv")
+    assert store.heads.grave([b"a", b"b", b"z"]) == Grave(Whole.UNCLEAR_OUTPUT, SAME_ID, covers=1)
+    assert not first.place.remembers(first)
+    assert store.heads.stored()[0] == []
+    assert not store.heads.admits(KEY, "conv"), "nor does the third"
+    store.clock.now = 61.0
+    assert store.heads.admits(KEY, "conv")
+
+
+def test_an_id_is_free_again_where_its_response_is_gone() -> None:
+    """What cannot be continued any more is in nobody's way; and one more head than may be kept has no name either."""
+    store = Store(most=2)
+    head = store.add("b", name="one")
+    store.heads.bury(head, Whole.EVICTED)
+    assert store.heads.admits(KEY, "one")
+    for name in ("two", "three", "four"):
+        store.add("c", name=name)
+    assert store.heads.admits(KEY, "two")
 
 
 # --- item references

@@ -1,14 +1,16 @@
 """The scope: which settings must be equal for one turn to continue another, and which may differ."""
 
 import json
+from typing import Literal
 
 import pytest
 
 from proxy.core.meaning import Rules, read
 from proxy.core.request import parse
-from proxy.core.scope import DOCUMENTED, FREE, FREE_REASONING, NULLABLE, OTHER, named, scope, settings_size
+from proxy.core.scope import DOCUMENTED, FREE, FREE_REASONING, NULLABLE, OTHER, named, owner, scope, settings_size
 
 POOL_KEY = bytes(16)
+MATCHES: tuple[Literal["strict", "faithful", "relaxed"], ...] = ("strict", "faithful", "relaxed")
 ITEM = {"role": "user", "content": "hi"}
 
 
@@ -182,3 +184,15 @@ def test_what_is_named_differs_where_the_scope_does(one: str, other: str) -> Non
         for each in (one, other)
     ]
     assert (both[0] == both[1]) == (mark(one) == mark(other))
+
+
+def test_stored_items_are_their_owners_under_his_rules() -> None:
+    """What an item means depends on the rules that it was read by, and is nobody's business under another pool key."""
+    owners = {
+        owner(Rules(match, summaries), key)
+        for match in MATCHES
+        for summaries in (True, False)
+        for key in (b"k" * 16, b"l" * 16)
+    }
+    assert len(owners) == 12
+    assert owner(Rules(), b"k") == owner(Rules(), b"k")

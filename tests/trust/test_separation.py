@@ -149,7 +149,7 @@ async def stored_turn(port: int, identity: Identity, talk: Chat) -> tuple[str, C
 def fingerprints(app: Openline) -> set[bytes]:
     """Those of the stored heads."""
     assert app._engine is not None
-    return {head.fingerprint for head in app._engine.memory.lasting()[0]}
+    return {fingerprint for head in app._engine.memory.lasting()[0] for fingerprint in head.fingerprints}
 
 
 A: Identity = (("authorization", "Bearer a"), ("openai-project", "p"))

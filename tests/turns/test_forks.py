@@ -135,7 +135,7 @@ async def missed(line: Line, lane: str) -> None:
     await line.send(failure("previous_response_not_found")[:-1] + b',"stream_id":"%b"}' % lane.encode())
     again = await line.frame()
     assert ("previous_response_id" in again, again["stream_id"]) == (False, lane)
-    await line.send(*said(f"resp_of_{lane}", stream_id=lane))
+    await line.send(*said(f"resp_again_on_{lane}", stream_id=lane))
 
 
 async def test_a_host_that_lets_no_lane_go_on_from_anothers_is_asked_for_it_once(peer: Peer) -> None:
@@ -149,7 +149,7 @@ async def test_a_host_that_lets_no_lane_go_on_from_anothers_is_asked_for_it_once
         assert (turn.outcome.reason, turn.outcome.replays, wiring.host.has_forks) == (Whole.NOT_FOUND, 1, False)
         history = (*turn_items("a person's word"), message("hello"))
         later = wiring.turn(*history, {"role": "user", "content": "more"}, stream=True)
-        assert await asked(wiring, line, later, "l2") == ("resp_of_l2", "l2")
+        assert await asked(wiring, line, later, "l2") == ("resp_again_on_l2", "l2")
         undone = sibling(wiring, "other words", "user")
         assert await asked(wiring, line, undone, "l1") == ("resp_1", "l1")
         [connection] = wiring.pool._numbered.values()

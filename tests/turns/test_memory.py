@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from proxy.config import Pool
@@ -184,6 +185,40 @@ async def test_a_stored_response_that_is_gone_is_forgotten(peer: Peer) -> None:
         await line.send(*said("resp_2"))
         await soon(running)
         assert turn.outcome.reason is Whole.NOT_FOUND
+
+
+@pytest.mark.parametrize("store", [True, False])
+async def test_a_response_id_that_comes_again_continues_nothing(peer: Peer, store: bool) -> None:  # noqa: FBT001
+    """A host that gives one id to several responses: which of them a delta would continue is not known."""
+    async with Wiring(on(peer.base)) as wiring:
+        _, line = await wiring.exchange(wiring.turn(stream=True, store=store), peer, *said("conv", store=store))
+        turn = wiring.turn(*NEXT, stream=True, store=store)
+        await wiring.exchange(turn, peer, *said("conv", store=store), line=line)
+        assert turn.outcome.route is Route.DELTA
+        undone = chosen(wiring, *NEXT[:2], {"role": "user", "content": "other words"}, store=store)
+        assert undone.outcome.route is Route.FULL
+        later = chosen(wiring, *NEXT, message("hello"), USER, store=store)
+        assert (later.outcome.route, later.outcome.reason) == (Route.FULL, Whole.UNCLEAR_OUTPUT)
+        assert later.outcome.why
+        assert "its id names another response" in later.outcome.why.text
+        assert len(wiring.heads) == 0
+        [connection] = wiring.pool._numbered.values()
+        assert connection.lanes.conversations == 0
+
+
+@pytest.mark.parametrize(("match", "known"), [("faithful", True), ("relaxed", False)])
+async def test_what_an_item_meant_under_other_rules_is_not_what_it_means(
+    peer: Peer, match: str, *, known: bool
+) -> None:
+    """`match` may be changed between two processes: a reference stands for nothing that was read otherwise."""
+    reference: dict[str, object] = {"type": "item_reference", "id": "msg_1"}
+    async with Wiring(msgspec.structs.replace(on(peer.base), match=match)) as before:
+        await before.exchange(before.turn(stream=True, store=True), peer, *said(store=True))
+        kept = before.memory.lasting()
+    async with Wiring(on(peer.base)) as wiring:
+        wiring.heads.restore(*kept)
+        named, spelled = (chosen(wiring, USER, item, USER, store=True) for item in (reference, message("hello")))
+        assert (named.meant == spelled.meant) is known
 
 
 async def test_an_evicted_conversation_is_told_so(peer: Peer) -> None:

@@ -204,7 +204,7 @@ async def test_behind_a_refusal_all_is_as_ever(
     observation.end()
     assert world.answered(*frames).outcome.faults == []
     assert all(lane.idle for connection in world.observer._pool._connections.values() for lane in connection.lanes)
-    world.answered(*said())
+    world.answered(*said("resp_2"))
     assert world.would(*NEXT) == (Route.DELTA, None)
 
 
@@ -404,6 +404,6 @@ async def test_memory_is_bounded(make: Make) -> None:
     """However many conversations there are: no more connections are imagined than there might be, nor heads."""
     world = make(pool=Limits(max_connections=4, max_connections_per_key=4))
     for number in range(100):
-        world.answered(*said(), items=({"role": "user", "content": str(number)},))
+        world.answered(*said(f"resp_{number}"), items=({"role": "user", "content": str(number)},))
     assert len(world.observer._pool) == 4
     assert len(world.observer._heads) == 4

@@ -31,7 +31,7 @@ ADVICE: Mapping[Reason, str] = {
     Whole.COMPACTION: "the history was compacted each time",
     Whole.TRUNCATION: "truncation: auto lets the upstream drop items",
     Whole.UNFINISHED: "the answers before failed, were incomplete or were abandoned",
-    Whole.UNCLEAR_OUTPUT: "the answers before were not seen whole, or ended otherwise than they were streamed",
+    Whole.UNCLEAR_OUTPUT: "the answers before were not seen whole, ended otherwise than streamed, or shared an id",
     Whole.PARENT_CONTINUED: "other turns had already continued from there: forks, undos or retries",
     Whole.CONNECTION_LOST: "the connections were lost between the turns; `openline doctor` looks at the way",
     Whole.ROTATED: "the connections neared the host's age limit between the turns",
