@@ -98,7 +98,8 @@ MEANINGS: dict[Reason, str] = {
     Whole.UNCLEAR_OUTPUT: "The response before was not seen whole, its final form differed from what was streamed, "
     "or its id is that of another.",
     Whole.PARENT_CONTINUED: "Another turn already continued from there (a fork, an undo or a retry).",
-    Whole.CONNECTION_LOST: "The connection that remembered this conversation was lost.",
+    Whole.CONNECTION_LOST: "The connection that remembered this conversation was lost, or given up for what came on it "
+    "that was no turn's.",
     Whole.ROTATED: "The connection that remembered this conversation neared its age limit and was replaced.",
     Whole.EVICTED: "Too many conversations or connections: the least recently used one was given up.",
     Whole.REJECTED: "The continuation before was answered with an error, which makes the upstream forget its parent.",

@@ -119,7 +119,7 @@ class ImaginedPool:
         lane.release()
         connection.used_at = self._clock()
         if lane.in_flight and not (connection.lanes.proven and _drained(lane)):
-            self._end(connection, Whole.UNFINISHED)
+            self._end(connection, Whole.CONNECTION_LOST)
         elif connection.lanes.reason and not connection.lanes.busy:
             self._end(connection, connection.lanes.reason)
 

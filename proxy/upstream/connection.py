@@ -66,6 +66,8 @@ class Connection:
         self._tasks = tasks
         self._owner = owner
         self._leases: dict[Lane, Lease] = {}
+        self._given_up: list[Head | None] = []
+        """What lanes held that are not used again."""
         self._drains = Drains(tasks, self._drained)
         self._pieces: Pieces | None = None
         self._held_up = False
@@ -183,8 +185,8 @@ class Connection:
 
     def _quarantine(self, lane: Lane) -> None:
         """The lane's name is never used again, its frames are dropped; the connection goes with its other turns."""
-        lane.distrust()
-        self.retire(Whole.UNFINISHED)
+        self._given_up.append(lane.distrust())
+        self.retire(self.lanes.reason or Whole.CONNECTION_LOST)
 
     def arrived(self, messages: list[bytes]) -> None:
         """What one read brought: each event goes to its lease, and all of them at once to the turns that listen."""
@@ -277,7 +279,7 @@ class Connection:
         for lane, lease in self._leases.items():
             unknown = fault.fault in _OF_CREATES and lane is not refused
             lease.end(TurnFault(Fault.LINE_LOST if unknown else fault.fault, fault.detail, waited=fault.waited))
-        dead = [head for head in [lane.close() for lane in self.lanes] if head]
+        dead = [head for head in [*self._given_up, *[lane.close() for lane in self.lanes]] if head]
         self._drains.end()
         self._owner.ended(self, dead, reason)
         if self._socket.unsent:

@@ -486,11 +486,11 @@ class Interleavings(RuleBasedStateMachine):
         head = lane.distrust()
         line.points.pop(lane, None)
         if head and not head.stored:
-            self.heads.bury(head, Whole.UNFINISHED)
+            self.heads.bury(head, Whole.CONNECTION_LOST)
         for turn in [turn for turn in self.turns if turn.lane is lane and turn.ended]:
             self.seen["said behind the end"] += 1
             self.release(turn)
-        line.lanes.retire(line.lanes.reason or Whole.UNFINISHED)
+        line.lanes.retire(line.lanes.reason or Whole.CONNECTION_LOST)
         self.close_when_idle(line)
 
     def settle(self, turn: Turn) -> None:
@@ -822,7 +822,6 @@ def test_the_machine_reaches_every_way_that_a_turn_can_go() -> None:
         Whole.EVICTED,
         Whole.REJECTED,
         Whole.NOT_FOUND,
-        Whole.UNFINISHED,
         Whole.ROTATED,
         Whole.CONNECTION_LOST,
     }

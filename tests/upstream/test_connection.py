@@ -572,7 +572,10 @@ async def test_an_abandoned_answer_that_an_error_breaks_off(rig: Rig) -> None:
 
 
 async def test_a_long_drain_gives_the_lane_up(rig: Rig) -> None:
-    """After 256 KB the lane is quarantined, its frames dropped; the line goes when the other turn has ended."""
+    """After 256 KB the lane is quarantined, its frames dropped; the line goes when the other turn has ended.
+
+    What else it remembers was whole: that it was lost is true of it.
+    """
     connection, line, one, two = await two_lanes(rig)
     connection.release(one)
     drain = named("drain")
@@ -585,7 +588,7 @@ async def test_a_long_drain_gives_the_lane_up(rig: Rig) -> None:
     assert connection.open
     connection.release(two)
     await line.closed()
-    assert rig.reasons == [Whole.UNFINISHED]
+    assert rig.reasons == [Whole.CONNECTION_LOST]
 
 
 async def test_a_slow_drain_gives_the_lane_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -612,16 +615,21 @@ async def test_a_line_lost_while_draining(rig: Rig) -> None:
 
 
 async def test_a_stray_event_on_an_idle_lane_costs_that_lane(rig: Rig) -> None:
-    """The other turn on the socket is not disturbed; the connection goes when it is done."""
+    """The other turn on the socket is not disturbed; the connection goes when it is done, and all heads with it."""
     connection, line, one, two = await two_lanes(rig)
     await line.send(*said("resp_a", stream_id="l1")[1:])
     await types(one, 3)
+    heads = [Head(f"resp_{n}", (b"f",), b"key", lease.lane, stored=False) for n, lease in enumerate((one, two))]
+    assert one.commit(heads[0])
     connection.release(one)
     await line.send(created("stray", stream_id="l1"), *said("resp_b", stream_id="l2")[1:])
     assert len(await types(two, 3)) == 3
     assert one.lane.state is State.QUARANTINED
+    assert two.commit(heads[1])
     connection.release(two)
     await line.closed()
+    [(_, dead, reason)] = rig.ends
+    assert (dead, reason) == (heads, Whole.CONNECTION_LOST)
 
 
 async def test_an_event_of_an_unknown_lane_closes_the_line(rig: Rig) -> None:
