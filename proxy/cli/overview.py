@@ -136,6 +136,7 @@ def _now(status: Status) -> Iterator[Line]:
         yield _row("host", "has no WebSocket mode: everything goes over plain HTTP", "bad")
         return
     verifies = {"yes": "verifies ids", "no": "does not verify ids: no deltas", "unknown": "not asked yet about its ids"}
+    verifies["some"] = "verifies ids for some models, no deltas for others"
     lanes = "several turns a socket" if host.lanes else "one turn a socket"
     yield _row("host", f"{verifies[host.verifies_ids]}, {lanes}", "bad" if host.verifies_ids == "no" else "")
     if host.suspect:

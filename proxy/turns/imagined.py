@@ -27,11 +27,9 @@ class ImaginedHost(Host):
         super().__init__(real.known, recheck_seconds=0.0, clock=clock)
         self._real = real
 
-    @property
-    def trust(self) -> Trust:
+    def trust(self, model: bytes) -> Trust:
         """What mode `on` would trust it with, once it had been asked."""
-        real = self._real.status()
-        return Trust(verified=real.verifies_ids != "no", suspect=real.suspect or super().trust.suspect)
+        return Trust(verified=self._real.verifies(model) is not False, suspect=self._real.suspect or self.suspect)
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +40,7 @@ class ImaginedConnection:
     lanes: Lanes
     expires: float
     used_at: float
-    asked: bool = field(default=True, init=False)
+    asked: frozenset[bytes] = field(default=frozenset(), init=False)
 
     def lease(self, lane: Lane, continuing: Head | None = None) -> Lease:
         """Give `lane` to a turn, which goes on from `continuing` there."""
@@ -59,7 +57,7 @@ class ImaginedConnection:
     def taken(self) -> None:
         """Nothing arrives."""
 
-    def give_up_probe(self) -> None:
+    def give_up_probe(self, lease: Lease) -> None:
         """Nobody is asked."""
 
 

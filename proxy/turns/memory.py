@@ -51,7 +51,9 @@ class Memory:
         opening = fingerprints.digest(scope(turn.request, self._rules, key))
         turn.meant = fingerprints.items(raws, self._rules, partial(self._heads.item, owner(self._rules, key)))
         turn.chain = fingerprints.chain(opening, turn.meant)
-        chosen = decide(turn.request, turn.chain, self._heads, self._host.trust, forced_full=turn.forced_full)
+        chosen = decide(
+            turn.request, turn.chain, self._heads, self._host.trust(turn.model), forced_full=turn.forced_full
+        )
         turn.go(chosen, None if isinstance(chosen, Delta) else self._explainer.why(turn, raws, chosen.reason))
 
     def note(self, turn: Turn, lease: Lease, said: Said) -> None:
@@ -90,7 +92,7 @@ class Memory:
 
     def lasting(self) -> tuple[list[StoredHead], list[StoredItem]]:
         """What outlives the process: of a host that lost a context nothing, as the next process would trust it."""
-        return ([], []) if self._host.trust.suspect else self._heads.stored()
+        return ([], []) if self._host.suspect else self._heads.stored()
 
     def _bury(self, head: Head, lease: Lease, reason: Whole, detail: str = "") -> None:
         """Once: when the lease ends there is no other reason to be given."""
@@ -114,8 +116,8 @@ class Memory:
             turn.outcome.context_suspect = True
             self._host.suspected()
             return Whole.CONTEXT_SUSPECT
-        if self._host.keeps_nothing:  # nor is its lane kept from others
-            return self._host.trust.distrust
+        if self._host.keeps_nothing(turn.model):  # nor is its lane kept from others
+            return self._host.trust(turn.model).distrust
         if turn.request.truncates:
             return Whole.TRUNCATION
         return Whole.COMPACTION if turn.request.ends_in_compaction else ending.reason
@@ -130,7 +132,7 @@ class Memory:
         if not self._heads.admits(turn.key.digest, ending.response_id):
             self._heads.mark(points, Whole.UNCLEAR_OUTPUT, SAME_ID)
             return
-        stored = ending.stored and self._host.trust.verified
+        stored = ending.stored and self._host.trust(turn.model).verified
         head = Head(
             ending.response_id,
             points,

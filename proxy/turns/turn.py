@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from proxy.core.continuation import Continuation, Delta, Full
 from proxy.core.explanation import Explanation
@@ -48,6 +49,11 @@ class Turn:
     def continued(self) -> Head | None:
         """The head that this turn continues, if it continues one."""
         return self.continuation.head if isinstance(self.continuation, Delta) else None
+
+    @property
+    def model(self) -> bytes:
+        """A digest of the model's name: callers may write anything there."""
+        return blake2b(self.request.value("model"), digest_size=16).digest()
 
     def go(self, continuation: Continuation, why: Explanation | None = None) -> None:
         """Take this course; the outcome names it, and says why."""

@@ -107,15 +107,15 @@ class Turns:
         await self._deliver(turn, sink, lease, batch)
 
     def _frames(self, turn: Turn, lease: Lease) -> tuple[bytes, bytes | None]:
-        """The create, and the question that is asked ahead of it, once a connection.
+        """The create, and the question that is asked ahead of it, once a connection and model.
 
         It is for hosts that are not known to verify ids, and for lanes that others wait for: its answer needs no model,
         and echoes the lane's name.
         """
         if isinstance(turn.continuation, Delta):
             return turn.request.frame(turn.continuation.head.response_id, turn.continuation.skip, lease.named), None
-        late = turn.moved or turn.patience.used_up
-        wanted = self._host.must_be_asked or (not lease.proven and self._pool.crowded(turn.key))
+        lease.model, late = turn.model, turn.moved or turn.patience.used_up
+        wanted = self._host.must_be_asked(turn.model) or (not lease.proven and self._pool.crowded(turn.key))
         ask = wanted and not lease.asked and not late
         return turn.request.frame(lane=lease.named), _probe(turn, lease) if ask else None
 

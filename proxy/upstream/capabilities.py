@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
+import cachetools
+
 from proxy.config import Upstream
 from proxy.core.continuation import Trust
 from proxy.core.lane import Verdict
@@ -13,6 +15,8 @@ from proxy.upstream.status import HostStatus
 
 _MIB = 1_048_576
 _TRIES = 2
+# Models of which it is remembered what they do with an id that they do not know.
+_MOST_MODELS = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,43 +79,51 @@ class Host:
         self.names = MOST_NAMED
         """How many lanes a connection there may name."""
         self._forks: bool | None = None
-        self._verified = known.verifies_ids
-        self._suspect = False
+        # By model, where the table does not know: behind one host each may have a backend of its own.
+        self._verdicts: cachetools.LRUCache[bytes, bool] = cachetools.LRUCache(_MOST_MODELS)
+        self.suspect = False
+        """Whether it lost a context unseen."""
         self._in_vain = 0
         self._ask_again_at = 0.0
         self.recheck_seconds = recheck_seconds
         self._clock = clock
         self._no_websocket_until = 0.0
 
-    @property
-    def trust(self) -> Trust:
-        """Whether the host may be sent deltas."""
-        return Trust(verified=self._verified is True, suspect=self._suspect)
+    def verifies(self, model: bytes) -> bool | None:
+        """Whether the model's backend refuses ids that it does not know; None where that is not known yet."""
+        return self._verdicts.get(model) if self.known.verifies_ids is None else self.known.verifies_ids
+
+    def trust(self, model: bytes) -> Trust:
+        """Whether the host may be sent deltas for this model."""
+        return Trust(verified=self.verifies(model) is True, suspect=self.suspect)
 
     def status(self) -> HostStatus:
         """What is known of it."""
-        verifies: dict[bool | None, Literal["yes", "no", "unknown"]] = {True: "yes", False: "no", None: "unknown"}
-        return HostStatus(self.has_websocket, verifies[self._verified], self.has_lanes, self._suspect)
+        known = self.known.verifies_ids
+        verdicts = set(self._verdicts.values()) if known is None else {known}
+        words: dict[bool, Literal["yes", "no"]] = {True: "yes", False: "no"}
+        verifies: Literal["yes", "no", "some", "unknown"] = "some" if len(verdicts) > 1 else "unknown"
+        if len(verdicts) == 1:
+            verifies = words[verdicts.pop()]
+        return HostStatus(self.has_websocket, verifies, self.has_lanes, self.suspect)
 
-    @property
-    def must_be_asked(self) -> bool:
-        """Whether it is not known yet how the host treats ids that it does not know."""
-        return self._verified is None and self._clock() >= self._ask_again_at
+    def must_be_asked(self, model: bytes) -> bool:
+        """Whether it is not known yet how the model's backend treats ids that it does not know."""
+        return self.verifies(model) is None and self._clock() >= self._ask_again_at
 
     @property
     def has_websocket(self) -> bool:
         """False for a while after the host refused an upgrade as something that it does not know."""
         return self._clock() >= self._no_websocket_until
 
-    @property
-    def keeps_nothing(self) -> bool:
+    def keeps_nothing(self, model: bytes) -> bool:
         """Whether it is known that nothing is ever continued there."""
-        return self._suspect or self._verified is False
+        return self.suspect or self.verifies(model) is False
 
-    def asked(self, verdict: Verdict) -> None:
-        """The host answered a made-up id. An unclear answer proves nothing: the next connection asks again."""
+    def asked(self, model: bytes, verdict: Verdict) -> None:
+        """The model's backend answered a made-up id. What is unclear proves nothing: the next connection asks again."""
         if verdict is not Verdict.UNCLEAR:
-            self._verified = verdict is Verdict.REFUSED
+            self._verdicts[model] = verdict is Verdict.REFUSED
 
     def asked_in_vain(self) -> None:
         """The line ended instead of an answer. Twice is no accident: the question itself does it harm, for now."""
@@ -122,7 +134,7 @@ class Host:
 
     def suspected(self) -> None:
         """The host lost a context unseen: no more deltas to it."""
-        self._suspect = True
+        self.suspect = True
 
     def refused_lanes(self) -> None:
         """The host knows no stream_id."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import cachetools
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State as SocketState
 
@@ -30,6 +31,8 @@ from proxy.upstream.upload import Upload, Way
 
 # Bytes that may wait for a turn to take them before the socket is read no further.
 _HIGH_WATER = 1_048_576
+# Models of which a connection remembers that it was asked about them.
+_MOST_ASKED = 64
 _OF_CREATES = (Fault.CONNECTION_LIMIT, Fault.OVERSIZE)
 
 
@@ -57,8 +60,8 @@ class Connection:
         self.expires = expires
         self.opened_at = self.used_at = time.monotonic()
         self.fault: TurnFault | None = None
-        self.asked = False
-        """Whether a made-up id was sent here."""
+        self.asked: cachetools.LRUCache[bytes, None] = cachetools.LRUCache(_MOST_ASKED)
+        """The models of which it was asked here what they do with a made-up id."""
         self._limits = settings.pool
         self._upload_seconds = settings.timeouts.first_event_seconds
         self._socket = socket
@@ -119,7 +122,8 @@ class Connection:
             raise TurnFault(Fault.LINE_LOST, str(lease.fault or "the line is closing"))
         if len(frame) >= self.host.known.frame_limit_bytes:
             raise TurnFault(Fault.OVERSIZE, "the create is larger than the host's frame limit")
-        self.asked |= probe is not None
+        if probe:
+            self.asked[lease.model] = None
         await Upload(self._way, lease).run(
             (probe, frame) if probe else (frame,),
             self._upload_seconds,
@@ -151,10 +155,14 @@ class Connection:
             if not self._socket.transport.is_closing():
                 self._socket.transport.resume_reading()
 
-    def give_up_probe(self) -> None:
-        """The host does not answer the made-up id."""
+    def give_up_probe(self, lease: Lease) -> None:
+        """The host does not answer the made-up id. Others that share the line have theirs answered, and go on."""
         self.host.asked_in_vain()
-        self.close(Whole.CONNECTION_LOST)
+        if self.lanes.in_flight == 1:
+            self.close(Whole.CONNECTION_LOST)
+        else:
+            lease.end(TurnFault(Fault.LINE_LOST, "a made-up id was not answered"))
+            self._quarantine(lease.lane)
 
     def release(self, lease: Lease) -> None:
         """The turn is done. In mid-answer a lone one's socket is closed, which stops the generation as HTTP would."""
@@ -261,10 +269,9 @@ class Connection:
 
     def _answered(self, verdict: Verdict | None, lease: Lease | None) -> None:
         """The host has answered a made-up id; the turn that asked may be gone."""
-        if verdict is not None:
-            self.host.asked(verdict)
-            if lease and lease.probe:
-                lease.probe.set()
+        if verdict is not None and lease and lease.probe:
+            self.host.asked(lease.model, verdict)
+            lease.probe.set()
 
     def _end(self, fault: TurnFault, refused: Lane | None = None) -> None:
         """The one way out: the fault is kept for the turns that wait, the lanes close, the heads die.

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Container
 from typing import Protocol
 
 from proxy.core.events import Event
@@ -20,7 +21,9 @@ _OVERFLOW = 16 * 1_048_576
 class Line(Protocol):
     """What a lease asks of its connection."""
 
-    asked: bool
+    @property
+    def asked(self) -> Container[bytes]:
+        """The models of which it was asked what they do with a made-up id."""
 
     async def write(self, lease: "Lease", frame: bytes, probe: bytes | None, pong_seconds: float) -> None:
         """Write a create (and a probe ahead of it); a doubtful line has that long to prove itself. Raises TurnFault."""
@@ -31,8 +34,8 @@ class Line(Protocol):
     def retire(self, reason: Whole) -> None:
         """Take no new turns."""
 
-    def give_up_probe(self) -> None:
-        """The host does not answer the probe: the connection is of no use."""
+    def give_up_probe(self, lease: "Lease") -> None:
+        """The host does not answer the probe: the lane is of no use."""
 
 
 class Listener(Protocol):
@@ -53,6 +56,8 @@ class Lease:
 
     def __init__(self, line: Line, lane: Lane) -> None:
         self.lane = lane
+        self.model = b""
+        """For which model its create is, and a made-up id ahead of it."""
         self.waiting = 0
         """Bytes that have arrived and were not taken."""
         self.fault: TurnFault | None = None
@@ -77,8 +82,8 @@ class Lease:
 
     @property
     def asked(self) -> bool:
-        """Whether a made-up id was sent on this connection."""
-        return self._line.asked
+        """Whether a made-up id was sent for its model on this connection."""
+        return self.model in self._line.asked
 
     @property
     def proven(self) -> bool:
@@ -115,7 +120,7 @@ class Lease:
                 await self.probe.wait()
         except TimeoutError:
             self.given_up = True
-            self._line.give_up_probe()
+            self._line.give_up_probe(self)
         if self.fault and self.lane.verdict is None:
             self.given_up |= self.fault.waited > 0.0
             raise TurnFault(Fault.LINE_LOST, self.fault.detail)

@@ -33,7 +33,7 @@ class HostStatus:
 
     websocket: bool
     """Whether it has WebSocket mode, as far as is known."""
-    verifies_ids: Literal["yes", "no", "unknown"]
+    verifies_ids: Literal["yes", "no", "some", "unknown"]
     lanes: bool
     suspect: bool
     """Whether it lost a context unseen: no more deltas to it."""

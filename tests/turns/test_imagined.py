@@ -233,7 +233,7 @@ def test_a_host_that_was_not_asked_is_taken_to_verify(
     """Only one that is known not to would get no deltas."""
     known = capabilities(Upstream(url="http://127.0.0.1:1/v1", verifies_ids=verifies))
     real = Host(known, recheck_seconds=1.0, clock=lambda: 0.0)
-    assert ImaginedHost(real, lambda: 0.0).trust.verified is verified
+    assert ImaginedHost(real, lambda: 0.0).trust(b"m").verified is verified
 
 
 def test_suspicion_goes_one_way() -> None:
@@ -241,6 +241,6 @@ def test_suspicion_goes_one_way() -> None:
     real = Host(capabilities(Upstream()), recheck_seconds=1.0, clock=lambda: 0.0)
     one, other = ImaginedHost(real, lambda: 0.0), ImaginedHost(real, lambda: 0.0)
     one.suspected()
-    assert (one.trust.suspect, real.trust.suspect, other.trust.suspect) == (True, False, False)
+    assert (one.suspect, real.suspect, other.suspect) == (True, False, False)
     real.suspected()
-    assert other.trust.suspect
+    assert other.trust(b"m").suspect

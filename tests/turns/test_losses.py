@@ -95,7 +95,7 @@ async def test_a_loss_behind_the_probe_may_have_acted(peer: Peer, why: str) -> N
         line = await peer.line()
         await line.frame()
         await line.send(failure("previous_response_not_found"))
-        await until(lambda: wiring.host.trust.verified)
+        await until(lambda: wiring.host.trust(wiring.turn().model).verified)
         await line.frame()
         await until(lambda: turn.phase.name == "WRITTEN")
         line.abort()

@@ -102,7 +102,7 @@ async def test_lost_context_trips_the_wire(peer: Peer) -> None:
         turn = wiring.turn(*NEXT, stream=True)
         await wiring.exchange(turn, peer, *said("resp_2", tokens=100), line=line)
         assert turn.outcome.context_suspect
-        assert wiring.host.trust.suspect
+        assert wiring.host.suspect
         follower = chosen(wiring, *NEXT, message("hello"), USER)
         assert follower.outcome.reason is Whole.CONTEXT_SUSPECT
 

@@ -397,7 +397,7 @@ async def test_a_count_that_is_too_low_stops_nothing_in_earnest(make: Make) -> N
     turn = world.answered(*said("resp_2", tokens=20), items=NEXT)
     assert not turn.outcome.context_suspect
     assert world.would(*LAST) == (Route.FULL, Whole.CONTEXT_SUSPECT)
-    assert world.wiring.host.trust.distrust is None
+    assert not world.wiring.host.suspect
 
 
 async def test_memory_is_bounded(make: Make) -> None:

@@ -50,7 +50,7 @@ async def test_stored_reasoning_that_goes_out_of_use_is_not_missed(peer: Peer) -
         turn = wiring.turn(*history, *NEXT[1:], stream=True)
         await wiring.exchange(turn, peer, *said("resp_2", store=True, tokens=450), line=line)
         assert (turn.outcome.route, turn.outcome.context_suspect) == (Route.DELTA, False)
-        assert not wiring.host.trust.suspect
+        assert not wiring.host.suspect
 
 
 async def test_what_a_compaction_leaves_out_is_not_missed(peer: Peer) -> None:

@@ -530,7 +530,7 @@ async def test_an_unclear_verdict_is_asked_for_again(peer: Peer) -> None:
         await probing(wiring, peer, failure("rate_limit_exceeded", status=429))
         await probing(wiring, peer, failure("previous_response_not_found"))
         assert len(peer.upgrades) == 2
-        assert wiring.host.trust.verified
+        assert wiring.host.trust(wiring.turn().model).verified
 
 
 async def test_a_connection_is_asked_once(peer: Peer) -> None:
@@ -546,7 +546,51 @@ async def test_a_connection_is_asked_once(peer: Peer) -> None:
         assert "generate" not in await line.frame()
         await line.send(*said())
         await soon(running)
-        assert wiring.host.must_be_asked
+        assert wiring.host.must_be_asked(wiring.turn().model)
+
+
+async def test_each_model_is_asked_about_once(peer: Peer) -> None:
+    """Ahead of its first create, on an open connection too: another model may have another backend behind the host."""
+    async with Wiring(on(peer.base, verifies_ids="auto")) as wiring:
+        running = wiring.run(wiring.turn(stream=True, model="a"), Recorder())
+        line = await peer.line()
+        await line.frame()
+        await line.send(failure("previous_response_not_found"), *said())
+        await soon(running)
+        await line.frame()
+        running = wiring.run(wiring.turn(stream=True, model="b"), Recorder())
+        other = await peer.line()
+        probe = await other.frame()
+        assert (probe["generate"], probe["model"]) == (False, "b")
+        await other.send(*said("made_up"), *said("resp_2"))
+        await soon(running)
+        for model, reason in (("a", None), ("b", Whole.HOST_UNVERIFIED)):
+            follower = wiring.turn(*NEXT, stream=True, model=model)
+            wiring.memory.choose(follower)
+            assert follower.outcome.reason is reason
+
+
+async def test_a_model_is_asked_about_beside_others(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the host does not answer that, the turn goes elsewhere, and those who share the line are not disturbed."""
+    async with Wiring(on(peer.base, verifies_ids="auto", lanes="on")) as wiring:
+        first = wiring.run(wiring.turn(stream=True, model="a"), eldest := Recorder())
+        line = await peer.line()
+        await line.frame()
+        refused = failure("previous_response_not_found")[:-1] + b',"stream_id":"l1"}'
+        await line.send(refused, created(stream_id="l1"))
+        await until(lambda: bool(eldest.events))
+        monkeypatch.setattr("proxy.turns.turns._PROBE_SECONDS", 0.05)
+        second = wiring.run(turn := wiring.turn(stream=True, model="b"), Recorder())
+        await line.frame()
+        assert (await line.frame())["generate"] is False
+        again = await peer.line()
+        assert "generate" not in await again.frame()
+        await again.send(*said("resp_2", stream_id="l1"))
+        await line.send(*said(stream_id="l1")[1:])
+        await soon(first)
+        await soon(second)
+        assert eldest.types[-1] == "response.completed"
+        assert (turn.outcome.end, turn.outcome.replays) == (End.COMPLETED, 0)
 
 
 async def test_a_replay_asks_nothing(peer: Peer) -> None:
@@ -576,7 +620,7 @@ async def test_lanes_are_named_and_the_caller_sees_nothing_of_it(peer: Peer) -> 
         await soon(running)
         assert turn.outcome.end is End.COMPLETED
         assert not any(b"stream_id" in sent.frame for sent in sink.events)
-        assert wiring.host.trust.verified
+        assert wiring.host.trust(wiring.turn().model).verified
 
 
 @pytest.mark.parametrize("code", ["invalid_stream_id", "websocket_stream_limit_reached"])

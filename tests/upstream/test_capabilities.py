@@ -10,6 +10,7 @@ from proxy.core.reasons import Whole
 from proxy.upstream.capabilities import Capabilities, Host, capabilities, public_name
 
 MIB = 2**20
+MODEL = b"m"
 
 
 @pytest.mark.parametrize(
@@ -51,37 +52,61 @@ def host(*, verifies: bool | None = None) -> Host:
 def test_an_unknown_host_must_be_asked() -> None:
     """No deltas, and a question, until the host has refused a made-up id."""
     one = host()
-    assert one.must_be_asked
-    assert one.trust.distrust is Whole.HOST_UNVERIFIED
-    one.asked(Verdict.REFUSED)
-    assert not one.must_be_asked
-    assert one.trust.distrust is None
+    assert one.must_be_asked(MODEL)
+    assert one.trust(MODEL).distrust is Whole.HOST_UNVERIFIED
+    one.asked(MODEL, Verdict.REFUSED)
+    assert not one.must_be_asked(MODEL)
+    assert one.trust(MODEL).distrust is None
 
 
 def test_a_lenient_host_gets_no_deltas() -> None:
     """A host that went on from a made-up id is not asked again and gets no deltas."""
     one = host()
-    one.asked(Verdict.ACCEPTED)
-    assert not one.must_be_asked
-    assert one.trust.distrust is Whole.HOST_UNVERIFIED
+    one.asked(MODEL, Verdict.ACCEPTED)
+    assert not one.must_be_asked(MODEL)
+    assert one.trust(MODEL).distrust is Whole.HOST_UNVERIFIED
 
 
 def test_an_unclear_answer_proves_nothing() -> None:
     """The question stays open after an unclear answer, and what was learned stays learned."""
     one = host()
-    one.asked(Verdict.UNCLEAR)
-    assert one.must_be_asked
-    one.asked(Verdict.REFUSED)
-    one.asked(Verdict.UNCLEAR)
-    assert one.trust.verified
+    one.asked(MODEL, Verdict.UNCLEAR)
+    assert one.must_be_asked(MODEL)
+    one.asked(MODEL, Verdict.REFUSED)
+    one.asked(MODEL, Verdict.UNCLEAR)
+    assert one.trust(MODEL).verified
+
+
+def test_each_model_has_a_verdict_of_its_own() -> None:
+    """Behind a gateway another model may be another backend; what the table or a setting knows is known of all."""
+    one = host()
+    one.asked(MODEL, Verdict.REFUSED)
+    assert one.must_be_asked(b"other")
+    assert one.trust(b"other").distrust is Whole.HOST_UNVERIFIED
+    assert one.status().verifies_ids == "yes"
+    one.asked(b"other", Verdict.ACCEPTED)
+    assert (one.keeps_nothing(b"other"), one.keeps_nothing(MODEL)) == (True, False)
+    assert one.status().verifies_ids == "some"
+    assert host(verifies=True).trust(b"other").verified
+    assert host(verifies=False).keeps_nothing(b"other")
+
+
+def test_verdicts_are_bounded() -> None:
+    """Callers may name any number of models: those that were used longest ago are asked about again."""
+    one = host()
+    for number in range(2_000):
+        one.asked(b"%d" % number, Verdict.REFUSED)
+        assert one.trust(b"0").verified
+    assert one.must_be_asked(b"1")
+    assert one.trust(b"1999").verified
 
 
 def test_a_suspected_host_is_trusted_no_more() -> None:
     """Lost context stops deltas even to a host that verifies ids."""
     one = host(verifies=True)
-    assert one.trust.distrust is None
+    assert one.trust(MODEL).distrust is None
     one.suspected()
-    assert one.trust.distrust is Whole.CONTEXT_SUSPECT
+    assert one.trust(MODEL).distrust is Whole.CONTEXT_SUSPECT
 
 
 def test_a_host_without_websocket_mode_is_asked_again() -> None:
@@ -120,16 +145,16 @@ def test_a_question_that_twice_ended_the_line_is_asked_no_more_for_now() -> None
     for since in (0.0, 10.0):
         now = since
         one.asked_in_vain()
-        assert one.must_be_asked
+        assert one.must_be_asked(MODEL)
         one.asked_in_vain()
-        assert not one.must_be_asked
-        assert one.trust.distrust is Whole.HOST_UNVERIFIED
+        assert not one.must_be_asked(MODEL)
+        assert one.trust(MODEL).distrust is Whole.HOST_UNVERIFIED
         now = since + 2.9
-        assert not one.must_be_asked
+        assert not one.must_be_asked(MODEL)
         now = since + 3.0
-        assert one.must_be_asked
-    one.asked(Verdict.REFUSED)
-    assert one.trust.verified
+        assert one.must_be_asked(MODEL)
+    one.asked(MODEL, Verdict.REFUSED)
+    assert one.trust(MODEL).verified
 
 
 @pytest.mark.parametrize(

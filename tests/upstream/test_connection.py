@@ -344,7 +344,7 @@ async def test_a_probe_goes_ahead_in_the_same_breath(rig: Rig) -> None:
     await line.send(failure("previous_response_not_found"), *said())
     await lease.probed(LIMIT, patience())
     assert (await types(lease, 4))[0] == "response.created"
-    assert rig.host.trust.verified
+    assert rig.host.trust(b"").verified
     assert lease.commit(Head("resp_1", (b"f",), b"key", lease.lane, stored=False))
 
 
@@ -357,7 +357,7 @@ async def test_a_probe_without_an_answer_ends_the_line(rig: Rig) -> None:
             await lease.probed(0.01, patience())
         assert caught.value.fault is Fault.LINE_LOST
         assert not connection.open
-        assert rig.host.must_be_asked is (times == 1)
+        assert rig.host.must_be_asked(b"") is (times == 1)
 
 
 async def test_a_line_lost_over_the_probe(rig: Rig) -> None:
@@ -368,7 +368,7 @@ async def test_a_line_lost_over_the_probe(rig: Rig) -> None:
         line.abort()
         with pytest.raises(TurnFault):
             await lease.probed(LIMIT, patience())
-        assert rig.host.must_be_asked is (times == 1)
+        assert rig.host.must_be_asked(b"") is (times == 1)
 
 
 async def test_without_a_probe_there_is_no_answer_to_wait_for(rig: Rig) -> None:
@@ -385,8 +385,8 @@ async def test_a_lenient_host_is_found_out(rig: Rig) -> None:
     lease = await send(connection, probe=PROBE)
     await line.send(created("made_up"), completed("made_up"), *said())
     assert len(await types(lease, 4)) == 4
-    assert not rig.host.must_be_asked
-    assert not rig.host.trust.verified
+    assert not rig.host.must_be_asked(b"")
+    assert not rig.host.trust(b"").verified
 
 
 async def test_an_unclear_verdict_leaves_the_question_open(rig: Rig) -> None:
@@ -395,7 +395,7 @@ async def test_an_unclear_verdict_leaves_the_question_open(rig: Rig) -> None:
     lease = await send(connection, probe=PROBE)
     await line.send(failure("rate_limit_exceeded", status=429), *said())
     assert len(await types(lease, 4)) == 4
-    assert rig.host.must_be_asked
+    assert rig.host.must_be_asked(b"")
 
 
 async def test_a_pong_in_time_settles_the_doubt(rig: Rig) -> None:

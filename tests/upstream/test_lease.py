@@ -24,7 +24,7 @@ LOST = TurnFault(Fault.LINE_LOST, "lost")
 class Wire:
     """A line that notes what a lease asks of it; it writes at once, as an open socket does."""
 
-    asked: bool = False
+    asked: set[bytes] = field(default_factory=set)
     written: list[bytes] = field(default_factory=list)
     taken_times: int = 0
     retired: list[Whole] = field(default_factory=list)
@@ -44,11 +44,10 @@ class Wire:
         """Note it."""
         self.retired.append(reason)
 
-    def give_up_probe(self) -> None:
+    def give_up_probe(self, lease: Lease) -> None:
         """End the lease, as a connection that closes does."""
-        if self.lease:
-            self.given_up.append(self.lease)
-            self.lease.end(LOST)
+        self.given_up.append(lease)
+        lease.end(LOST)
 
 
 def leased() -> tuple[Wire, Lease]:
@@ -175,4 +174,4 @@ def test_a_spoilt_line_takes_no_new_turns() -> None:
     wire, lease = leased()
     lease.spoil(Whole.LANES_REFUSED)
     assert wire.retired == [Whole.LANES_REFUSED]
-    assert lease.asked is wire.asked is False
+    assert not lease.asked

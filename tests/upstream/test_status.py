@@ -47,7 +47,7 @@ async def test_the_breaker_and_the_host_are_shown(peer: Peer) -> None:
         peer.refusals.append(refusal(500))
         with pytest.raises(TurnFault):
             await soon(wiring.pool.lease(wiring.turn(key="sk-secret").key, patience()))
-        wiring.host.asked(Verdict.ACCEPTED)
+        wiring.host.asked(b"", Verdict.ACCEPTED)
         wiring.host.suspected()
         wiring.host.refused_websocket()
         status = wiring.pool.status()
