@@ -102,7 +102,8 @@ MEANINGS: dict[Reason, str] = {
     "that was no turn's.",
     Whole.ROTATED: "The connection that remembered this conversation neared its age limit and was replaced.",
     Whole.EVICTED: "Too many conversations or connections: the least recently used one was given up.",
-    Whole.REJECTED: "The continuation before was answered with an error, which makes the upstream forget its parent.",
+    Whole.REJECTED: "The continuation before was answered with an error: the upstream forgets its parent by that, or "
+    "may fail at it again.",
     Whole.NOT_FOUND: "The upstream no longer knew the response; the full context was sent at once.",
     Whole.LANES_REFUSED: "The host took no lane, or had none left; the turn was repeated on a new connection.",
     Whole.LANES_BUSY: "The connection that remembers this conversation runs as many turns as the host allows at once.",

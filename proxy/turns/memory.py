@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import partial
 
+import cachetools
+
 from proxy.core.answer import Answer as Said
 from proxy.core.answer import Ending
 from proxy.core.continuation import Delta, context_suspect, decide
@@ -19,6 +21,7 @@ from proxy.turns.turn import Turn
 from proxy.upstream.capabilities import Host
 from proxy.upstream.lease import Lease
 
+_MOST_FAILING = 256
 # What the caller is to bring the result of.
 _CALLS = frozenset({"function_call", "custom_tool_call"})
 
@@ -43,6 +46,8 @@ class Memory:
         self._keyed = keyed
         self._heads = heads
         self._host = host
+        # Stored heads of which a continuation failed.
+        self._failing: cachetools.LRUCache[Head, None] = cachetools.LRUCache(_MOST_FAILING)
         self._explainer = Explainer(rules, {True: keyed.stored, False: keyed.passing}, heads)
 
     def choose(self, turn: Turn) -> None:
@@ -78,10 +83,20 @@ class Memory:
         if not (held and self._host.refuses_forks()):
             self._bury(head, lease, Whole.NOT_FOUND)
 
-    def rejected(self, turn: Turn, lease: Lease) -> None:
-        """A continuation was answered with an error: its parent is forgotten, unless it was a fork's."""
+    def rejected(self, turn: Turn, lease: Lease, status: int) -> None:
+        """A continuation was answered with an error: its parent is forgotten, unless it was a fork's, or is stored.
+
+        What is stored outlives errors. But the error may be the delta's own: one about the request is taken for that at
+        once, the host's failure when it comes again, and that there were too many requests never.
+        """
         head = turn.continued
-        if head and (head.stored or head is lease.dead):
+        if head and head.stored:
+            gone = status != 429 and (status < 500 or head in self._failing)
+            if status >= 500:
+                self._failing[head] = None
+        else:
+            gone = head is lease.dead
+        if head and gone:
             self._bury(head, lease, Whole.REJECTED, f"the turn {turn.outcome.id}")
 
     def released(self, lease: Lease) -> None:

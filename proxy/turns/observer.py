@@ -15,6 +15,7 @@ from proxy.core.heads import Heads
 from proxy.core.lane import OutOfPlace, State
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Plain, Route, Whole
+from proxy.core.refusal import refusal
 from proxy.turns.imagined import ImaginedHost, ImaginedPool, arrive
 from proxy.turns.memory import Keyed, Memory
 from proxy.turns.outcome import Outcome, Would
@@ -23,7 +24,6 @@ from proxy.turns.turn import Turn
 from proxy.upstream.capabilities import Host
 from proxy.upstream.lease import Lease
 
-_REFUSED = Event("error", Kind.ERROR, b"")
 # What reading others' JSON raises: NotAnEvent, MsgspecError and UnicodeDecodeError are ValueErrors.
 _ODD = (ValueError, RecursionError)
 
@@ -122,7 +122,7 @@ class Observation:
             if status == 200:
                 self.tap = Tap(headers)
             else:
-                self._take([_REFUSED])
+                self._take([Event("error", Kind.ERROR, b'{"type":"error","status":%d}' % status)])
 
     def see(self, piece: bytes) -> None:
         """The next piece of the body, as it came."""
@@ -152,7 +152,7 @@ class Observation:
             self.said.see(event)
             if event.kind is Kind.ERROR:
                 if first:
-                    self.memory.rejected(self.turn, self.lease)
+                    self.memory.rejected(self.turn, self.lease, refusal(event.frame).status)
                 self.end()
             elif event.kind in TERMINAL:
                 self._note(self.lease)

@@ -170,7 +170,7 @@ class Turns:
                 self._host.refused_lanes()
             lease.spoil(Whole.LANES_REFUSED)
             return TurnFault(Fault.NO_LANES, "the host took no stream_id")
-        self._memory.rejected(turn, lease)
+        self._memory.rejected(turn, lease, said.status)
         answer = Answer(said.status, said.body, _json_headers(said.headers))
         return TurnFault(Fault.REJECTED, f"the upstream answered with {said.status}", answer)
 

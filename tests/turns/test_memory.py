@@ -248,7 +248,7 @@ async def test_a_refused_continuation_of_a_stored_head_buries_the_lanes_own(peer
         other: dict[str, object] = {"role": "user", "content": "another"}
         await wiring.exchange(wiring.turn(other, stream=True), peer, *said("resp_2"), line=line)
         turn = wiring.turn(*NEXT, stream=True, store=True)
-        await wiring.exchange(turn, peer, failure("server_error", status=500), line=line)
+        await wiring.exchange(turn, peer, failure("invalid_prompt"), line=line)
         assert turn.continued is not None
         follower = chosen(wiring, other, message("hello"), {"role": "user", "content": "and?"})
         assert follower.outcome.reason is Whole.EVICTED

@@ -63,3 +63,29 @@ async def test_what_a_compaction_leaves_out_is_not_missed(peer: Peer) -> None:
         turn = wiring.turn(opening, *NEXT[1:], compaction, message("done"), USER, stream=True, store=True)
         await wiring.exchange(turn, peer, *said("resp_3", store=True, tokens=1_000), line=line)
         assert (turn.outcome.route, turn.outcome.context_suspect) == (Route.DELTA, False)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "routes"),
+    [
+        ([429, 429, 429], [Route.DELTA] * 4),
+        ([503, 429], [Route.DELTA] * 3),
+        ([500, 500], [Route.DELTA, Route.DELTA, Route.FULL]),
+        ([400], [Route.DELTA, Route.FULL]),
+        ([404], [Route.DELTA, Route.FULL]),
+    ],
+)
+async def test_what_an_error_says_of_a_stored_response(peer: Peer, statuses: list[int], routes: list[Route]) -> None:
+    """It outlives errors: only where the delta itself may be at fault the same request is sent in full next time."""
+    async with Wiring(on(peer.base)) as wiring:
+        _, line = await wiring.exchange(wiring.turn(stream=True, store=True), peer, *said(store=True))
+        gone = []
+        for status in statuses:
+            turn = wiring.turn(*NEXT, stream=True, store=True)
+            sink, _ = await wiring.exchange(turn, peer, failure("an_error", status=status), line=line)
+            assert sink.answers[0].status == status
+            gone.append(turn.outcome.route)
+        turn = wiring.turn(*NEXT, stream=True, store=True)
+        await wiring.exchange(turn, peer, *said("resp_2", store=True), line=line)
+        assert [*gone, turn.outcome.route] == routes
+        assert turn.outcome.reason is (Whole.REJECTED if routes[-1] is Route.FULL else None)
