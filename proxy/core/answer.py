@@ -235,8 +235,3 @@ class Answer:
 def _hollow(text: bytes, place: Span) -> bool:
     """Whether the value there is null or an empty array. Raises NotJson where it is no array at all."""
     return text[place.start : place.end] == b"null" or not array_spans(text, place)
-
-
-def said_before(body: bytes) -> bool:
-    """Whether the request may hold something that a model said: where not, the conversation only starts."""
-    return any(mark in body for mark in (b'"assistant"', b'"call_id"', b'"reasoning"', b'"item_reference"'))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proxy.core.answer import Usage, said_before
+from proxy.core.answer import Usage
 from proxy.core.forms import answered
 from proxy.core.heads import Found, Head, Heads
 from proxy.core.reasons import Whole
@@ -56,17 +56,24 @@ def decide(
     if request.truncates:
         return Full(Whole.TRUNCATION)
     found = heads.find(chain) if request.listed else Whole.FIRST
-    if found is Whole.PARENT_CONTINUED and heads.find(chain, least=answered(request.raw_items())) is Whole.NO_MATCH:
-        # The turn that continued from there is this conversation's own: what it was answered came back as another.
-        found = Whole.NO_MATCH
     if not isinstance(found, Found):
-        return Full(found if said_before(request.value("input")) else Whole.FIRST)
+        return Full(_why(found, answered(request.raw_items()), chain, heads))
     distrust = trust.distrust
     if distrust:
         return Full(distrust)
     # What a person says he may take back, or break off: the point before it stays on its lane if there is another.
     undoable = not found.head.stored and request.asks(found.covers) and found.head.place.keeps(found.head)
     return Delta(found.head, found.covers, fork=found.fork or undoable)
+
+
+def _why(found: Whole, answers: int, chain: Sequence[bytes], heads: Heads) -> Whole:
+    """Why a history of which a model said something up to its item `answers`, and nothing if 0, continues nothing."""
+    if not answers:
+        return Whole.FIRST
+    if found is Whole.PARENT_CONTINUED and heads.find(chain, least=answers) is Whole.NO_MATCH:
+        # The turn that continued from there is this conversation's own: what it was answered came back as another.
+        return Whole.NO_MATCH
+    return found
 
 
 def context_suspect(head: Head, usage: Usage, settings_size: int, dropped: int | None = 0) -> bool:

@@ -106,7 +106,8 @@ MEANINGS: dict[Reason, str] = {
     "may fail at it again.",
     Whole.NOT_FOUND: "The upstream no longer knew the response; the full context was sent at once.",
     Whole.LANES_REFUSED: "The host took no lane, or had none left; the turn was repeated on a new connection.",
-    Whole.LANES_BUSY: "The connection that remembers this conversation runs as many turns as the host allows at once.",
+    Whole.LANES_BUSY: "The connection that remembers this conversation runs as many turns as the host allows at once, "
+    "or has no lane left for another.",
     Plain.MODE_OFF: '`mode = "off"`, or the header `x-openline-mode: off`.',
     Plain.OBSERVED: '`mode = "observe"`: plain HTTP; its record says how it would have gone in mode `on`.',
     Plain.SEMANTIC_HEADER: "A header that a socket cannot carry: `Idempotency-Key`, `Cookie`, a listed one, "

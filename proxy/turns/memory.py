@@ -159,7 +159,7 @@ class Memory:
             waits=not _CALLS.isdisjoint(map(kind, said.items)),
         )
         if not lease.commit(head) and not stored:
-            self._heads.mark(points, Whole.CONNECTION_LOST, "as it gave the answer")
+            self._heads.mark(points, lease.lane.lanes.reason or Whole.CONNECTION_LOST, "as it gave the answer")
             return
         self._heads.add(head)
         if stored:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai import AsyncOpenAI
 
-from proxy.core.answer import Answer, Ending, said_before
+from proxy.core.answer import Answer, Ending
 from proxy.core.events import Kind, NotAnEvent, sniff, sse
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Whole
@@ -626,22 +626,3 @@ async def test_the_sdk_takes_the_failure_for_the_end_of_its_response() -> None:
     assert (last.sequence_number, last.response.id, last.response.status) == (2, "resp_1", "failed")
     assert last.response.error
     assert last.response.error.message == "the line was lost"
-
-
-# --- whether a conversation only starts
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b'{"input":"hello"}', False),
-        (b'{"input":[{"role":"user","content":"hi"}]}', False),
-        (b'{"input":[{"role":"assistant","content":"hi"}]}', True),
-        (b'{"input":[{"type":"function_call_output","call_id":"c1","output":"x"}]}', True),
-        (b'{"input":[{"type":"reasoning","encrypted_content":"x"}]}', True),
-        (b'{"input":[{"type":"item_reference","id":"msg_1"}]}', True),
-    ],
-)
-def test_a_request_that_holds_nothing_said_only_starts(body: bytes, said: bool) -> None:  # noqa: FBT001 - a table
-    """Whether a request in full is told to be a first one, or one that matched nothing."""
-    assert said_before(body) is said

@@ -177,6 +177,26 @@ def test_a_conversation_that_only_starts_is_called_so() -> None:
 
 
 @pytest.mark.parametrize(
+    ("items", "reason"),
+    [
+        ([{"role": "user", "content": "assistant"}], Whole.FIRST),
+        ([{"role": "user", "content": [{"type": "input_text", "text": "reasoning"}]}], Whole.FIRST),
+        ([{"role": "user", "content": '"call_id"'}], Whole.FIRST),
+        ([RESULT], Whole.FIRST),
+        ([{"id": "msg_1"}], Whole.NO_MATCH),
+        ([NAMED], Whole.NO_MATCH),
+        ([SAID], Whole.NO_MATCH),
+        ([{"type": "reasoning", "encrypted_content": "x"}], Whole.NO_MATCH),
+        ([{"type": "web_search_call", "id": "ws_1", "status": "completed"}], Whole.NO_MATCH),
+    ],
+)
+def test_whether_a_conversation_only_starts_is_told_by_who_speaks(items: list[object], reason: Whole) -> None:
+    """Not by the words that are used: what a user says of assistants was said by no model."""
+    chain = [str(number).encode() for number in range(len(items) + 2)]
+    assert decide(request(*items, USER), chain, heads(), TRUSTED, forced_full=False) == Full(reason)
+
+
+@pytest.mark.parametrize(
     "settings",
     [
         {"reasoning": {"effort": "low"}},

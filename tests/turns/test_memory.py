@@ -151,6 +151,20 @@ async def test_a_line_that_ends_with_the_answer_leaves_no_head(peer: Peer) -> No
         assert chosen(wiring).outcome.reason is Whole.CONNECTION_LOST
 
 
+async def test_a_line_that_ends_for_its_age_with_the_answer_says_so(peer: Peer) -> None:
+    """What comes right behind the answer may end the line before its head is noted: the reason is the line's own."""
+    async with Wiring(on(peer.base)) as wiring:
+        running = wiring.run(wiring.turn(stream=True), Recorder())
+        line = await peer.line()
+        await line.frame()
+        for frame in (*said(), failure("websocket_connection_limit_reached")):
+            line.socket.protocol.send_text(frame)
+        line.socket.send_data()
+        await soon(running)
+        await until(lambda: wiring.pool.open_connections == 0)
+        assert chosen(wiring).outcome.reason is Whole.ROTATED
+
+
 async def test_a_stored_response_survives_its_connection(peer: Peer) -> None:
     """Where the host verifies ids and echoed store: true, any connection of the key continues it."""
     async with Wiring(on(peer.base)) as wiring:

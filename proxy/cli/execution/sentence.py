@@ -39,7 +39,7 @@ ADVICE: Mapping[Reason, str] = {
     Whole.REJECTED: "the turns before were answered with errors",
     Whole.NOT_FOUND: "the upstream had forgotten the responses",
     Whole.LANES_REFUSED: 'the host took no lanes: set upstream.lanes = "off"',
-    Whole.LANES_BUSY: "the connections had as many turns at work as the host allows at once",
+    Whole.LANES_BUSY: "the connections had as many turns at work, or lanes in use, as the host allows",
     Plain.MODE_OFF: 'everything goes over plain HTTP: the mode is "off", or x-openline-mode says so',
     Plain.OBSERVED: 'everything goes over plain HTTP: the mode is "observe"',
     Plain.SEMANTIC_HEADER: "the agent sends a header that no WebSocket carries: docs/headers.md",
