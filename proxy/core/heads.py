@@ -62,11 +62,6 @@ class Head:
     waits: bool = False
     """Whether the response calls a tool of the caller's, who is to go on with its result."""
 
-    @property
-    def live(self) -> bool:
-        """Whether a turn may continue from here now."""
-        return self.stored or self.place.holds(self)
-
 
 @dataclass(frozen=True, slots=True)
 class Found:

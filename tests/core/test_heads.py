@@ -255,7 +255,7 @@ def test_only_stored_heads_outlive_the_process() -> None:
         found = after.find(chain)
         assert isinstance(found, Found)
         assert (found.head.response_id, found.head.tokens, found.head.settings_size) == ("r1", 7, 9)
-        assert (found.head.stored, found.head.live, found.fork) == (True, True, False)
+        assert (found.head.stored, found.fork) == (True, False)
     assert after.find("acx") is Whole.NO_MATCH
     assert after.heads.item(KEY, "msg_1") == b"meaning"
     assert after.heads.item(KEY, "msg_2") is None

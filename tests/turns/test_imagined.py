@@ -70,16 +70,16 @@ def test_a_lane_holds_what_it_said_last() -> None:
     """Until the next turn on it: then its head is dead."""
     world = World()
     head = world.said(b"1")
-    assert head.live
+    assert head.place.holds(head)
     lease = world.begin(head=head)
-    assert (lease.lane, lease.dead, head.live) == (head.place, head, False)
+    assert (lease.lane, lease.dead, head.place.holds(head)) == (head.place, head, False)
 
 
 def test_conversations_side_by_side_have_connections_of_their_own() -> None:
     """Without lanes; and each goes on where it is."""
     world = World()
     one, other = world.said(b"1"), world.said(b"2")
-    assert (len(world.pool), one.live, other.live) == (2, True, True)
+    assert (len(world.pool), one.place.holds(one), other.place.holds(other)) == (2, True, True)
     assert world.begin(head=one).lane is one.place
     assert world.begin(head=other).lane is other.place
 
@@ -88,7 +88,7 @@ def test_with_lanes_they_share_one() -> None:
     """As many as it may name where it is the only one, and named as the real ones are."""
     world = World("on", Limits(max_connections_per_key=1))
     heads = [world.said(b"%d" % number) for number in range(MOST_NAMED)]
-    assert (len(world.pool), all(head.live for head in heads)) == (1, True)
+    assert (len(world.pool), all(head.place.holds(head) for head in heads)) == (1, True)
     assert world.begin().named == "l1"
     assert len(world.pool) == 1
 
@@ -97,7 +97,7 @@ def test_with_lanes_conversations_are_spread_before_one_is_crowded() -> None:
     """Each shall find room when all speak at once: thirteen to a connection, as the real pool does it."""
     world = World("on")
     heads = [world.said(b"%d" % number) for number in range(100)]
-    assert (len(world.pool), all(head.live for head in heads)) == (8, True)
+    assert (len(world.pool), all(head.place.holds(head) for head in heads)) == (8, True)
 
 
 def test_a_lane_that_remembers_nothing_is_used_again() -> None:
@@ -127,12 +127,12 @@ def test_what_nears_the_age_limit_is_rotated() -> None:
     idle, running = world.said(b"1"), world.begin()
     world.now = 779.0  # of 1,000 s, less 1.1 times a fifth
     world.pool.sweep()
-    assert idle.live
+    assert idle.place.holds(idle)
     world.now = 780.0
     world.pool.sweep()
-    assert (idle.live, world.reason(b"1"), len(world.pool)) == (False, Whole.ROTATED, 1)
+    assert (idle.place.holds(idle), world.reason(b"1"), len(world.pool)) == (False, Whole.ROTATED, 1)
     head = world.complete(running, b"2")
-    assert (head.live, world.reason(b"2"), len(world.pool)) == (False, Whole.ROTATED, 0)
+    assert (head.place.holds(head), world.reason(b"2"), len(world.pool)) == (False, Whole.ROTATED, 0)
 
 
 def test_a_stored_head_outlives_its_connection() -> None:
@@ -152,11 +152,11 @@ def test_there_are_no_more_connections_than_allowed() -> None:
     first, second = world.said(b"1"), world.said(b"2")
     world.now = 1.0
     lease = world.begin()
-    assert (lease.dead, second.live, len(world.pool)) == (first, True, 2)
+    assert (lease.dead, second.place.holds(second), len(world.pool)) == (first, True, 2)
     world.complete(lease, b"3")
-    assert world.said(b"4", key=B).live
-    assert world.said(b"5", key=B).live
-    assert (second.live, world.reason(b"2"), len(world.pool)) == (False, Whole.EVICTED, 3)
+    for last in (world.said(b"4", key=B), world.said(b"5", key=B)):
+        assert last.place.holds(last)
+    assert (second.place.holds(second), world.reason(b"2"), len(world.pool)) == (False, Whole.EVICTED, 3)
     taken = [world.begin(), world.begin(key=B), world.begin(key=B)]
     assert world.pool.lease(A, Full(Whole.FIRST)) is None
     world.pool.give_back(taken[0])
@@ -209,7 +209,7 @@ def test_an_error_in_mid_answer_closes_the_connection() -> None:
     lease.lane.take(_BEGUN)
     lease.lane.take(_ERROR)
     world.pool.give_back(lease)
-    assert (head.live, len(world.pool)) == (False, 0)
+    assert (head.place.holds(head), len(world.pool)) == (False, 0)
 
 
 def test_lanes_are_those_that_the_host_has_now() -> None:

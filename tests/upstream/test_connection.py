@@ -75,7 +75,7 @@ async def test_a_close_is_seen_at_once_while_idle(rig: Rig, orderly: bool) -> No
     """An idle socket that ends takes its head with it, with no turn looking."""
     connection, line = await rig.open()
     head = head_on(connection)
-    assert head.live
+    assert head.place.holds(head)
     if orderly:
         await line.close()
     else:
@@ -83,7 +83,7 @@ async def test_a_close_is_seen_at_once_while_idle(rig: Rig, orderly: bool) -> No
     await until(lambda: bool(rig.ends))
     assert rig.ends == [(connection, [head], Whole.CONNECTION_LOST)]
     assert not connection.open
-    assert not head.live
+    assert not head.place.holds(head)
     assert not connection.lanes.spare()
     assert not connection.lanes.oldest()
 
@@ -184,7 +184,7 @@ async def test_an_oversize_frame_is_never_sent(rig: Rig) -> None:
             await lease.send(CREATE + b" " * size, PROBE, head)
         connection.release(lease)
         assert caught.value.fault is Fault.OVERSIZE
-    assert head.live
+    assert head.place.holds(head)
     assert (await send(connection)).dead is head
     assert await line.frame() == {"type": "response.create"}
 
@@ -250,18 +250,18 @@ async def test_a_head_dies_by_the_next_create(rig: Rig) -> None:
     connection, line = await rig.open()
     head = head_on(connection)
     lease = lease_of(connection)
-    assert not head.live
+    assert not head.place.holds(head)
     connection.release(lease)
-    assert head.live
+    assert head.place.holds(head)
     lease = await send(connection)
     assert lease.dead is head
     await line.send(*said())
     await types(lease, 4)
     connection.release(lease)
-    assert not head.live
+    assert not head.place.holds(head)
     newer = head_on(connection)
-    assert newer.live
-    assert not head.live
+    assert newer.place.holds(newer)
+    assert not head.place.holds(head)
 
 
 async def test_no_head_on_a_line_that_is_gone(rig: Rig) -> None:

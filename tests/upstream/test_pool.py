@@ -400,7 +400,7 @@ async def test_a_closed_idle_socket_leaves_the_pool(peer: Peer) -> None:
         head = await rig.turn(first, line)
         await line.close()
         await until(lambda: rig.pool.open_connections == 0)
-        assert not head.live
+        assert not head.place.holds(head)
         assert rig.pool.claim(head, fork=False) is None
         assert rig.grave(head) is Whole.CONNECTION_LOST
         assert (await rig.lease()).lane is not first.lane
@@ -554,7 +554,7 @@ async def test_closing_the_pool_closes_every_socket(peer: Peer) -> None:
         await soon(rig.pool.close())
         lines.append(await peer.line())
         assert [await line.closed() is not None for line in lines] == [True] * 3
-        assert not head.live
+        assert not head.place.holds(head)
         assert rig.pool.open_connections == 0
 
 
