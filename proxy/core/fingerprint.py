@@ -74,6 +74,10 @@ class Fingerprints:
         meant = [self.item(raw, rules) for raw in early] + [self.item(raw, rules, outlined=True) for raw in late]
         return [item if isinstance(item, bytes) else self._resolve(item, named) for item in meant]
 
+    def refers(self, raw: bytes, rules: Rules) -> bool:
+        """Whether the item is a reference: what that means depends on what is known of others."""
+        return isinstance(self.item(raw, rules), Reference)
+
     def extend(self, prefix: bytes, items: Iterable[bytes]) -> list[bytes]:
         """The digests of `prefix` followed by each of the items."""
         chain: list[bytes] = []

@@ -1,10 +1,11 @@
 """A create request: parsed once, its bytes kept, so that what goes upstream is the caller's own spelling."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
+from proxy.core.beginning import Beginning, Mark
 from proxy.core.forms import thought
 from proxy.core.reasons import Passed
 from proxy.core.spans import Field, NotJson, Span, array_spans, object_fields
@@ -68,17 +69,20 @@ class CreateRequest:
     items: tuple[Span, ...]
     listed: bool
     stream: bool
+    known: Beginning | None = None
+    """What was known of its beginning from a turn before."""
+    mark: Mark | None = field(default=None, repr=False)
 
     def value(self, name: str) -> bytes:
         """The field's JSON, empty where it is absent."""
         place = self.fields.get(name)
         return self.body[place.start : place.end] if place else b""
 
-    def raw_items(self) -> list[bytes]:
-        """The items' JSON; a string input as the message that it stands for."""
+    def raw_items(self, skip: int = 0) -> list[bytes]:
+        """The items' JSON, but the first `skip`; a string input as the message that it stands for."""
         if not self.listed:
             return [b'{"role":"user","content":' + self.value("input") + b"}"]
-        return [self.body[start:end] for start, end in self.items]
+        return [self.body[start:end] for start, end in self.items[skip:]]
 
     @property
     def stored(self) -> bool:
@@ -97,9 +101,21 @@ class CreateRequest:
         Tools may stand in items too (`additional_tools`, `tool_search_output`).
         """
         try:
-            sets = [_Toolset(msgspec.json.decode(self.value("tools") or b"null", type=list[_Tool] | None))]
-            if self.listed:
-                sets += msgspec.json.decode(self.value("input"), type=list[_Toolset])
+            tools = msgspec.json.decode(self.value("tools") or b"null", type=list[_Tool] | None)
+        except (msgspec.MsgspecError, RecursionError):
+            return True
+        return any(tool.acts for tool in tools or ()) or self.items_act
+
+    @property
+    def items_act(self) -> bool:
+        """Whether such a tool stands in an item."""
+        new = self.items[self.known.count if self.known else 0 :]
+        if self.known and self.known.acts:
+            return True
+        if not self.listed or not new:
+            return False
+        try:
+            sets = msgspec.json.decode(b"[%b]" % self.body[new[0].start : new[-1].end], type=list[_Toolset])
         except (msgspec.MsgspecError, RecursionError):
             return True
         return any(tool.acts for toolset in sets for tool in toolset.tools or ())
@@ -155,7 +171,7 @@ class CreateRequest:
         return b"".join(pieces)
 
 
-def parse(body: bytes, *, most_items: int) -> CreateRequest:
+def parse(body: bytes, *, most_items: int, mark: Mark | None = None) -> CreateRequest:
     """Read the body of a POST to /responses once.
 
     Raises:
@@ -163,16 +179,27 @@ def parse(body: bytes, *, most_items: int) -> CreateRequest:
     """
     try:
         _ = body.isascii() or body.decode()  # a text frame must be valid UTF-8
-        fields = object_fields(body)
-        _check(body, fields)
-        stream = _flag(body, fields, "stream")
-        given = fields["input"]
-        if body[given.start : given.start + 1] == b'"':
-            return CreateRequest(body, fields, (Span(given.start, given.end),), listed=False, stream=stream)
-        items = array_spans(body, Span(given.start, given.end), most_items)
+        return made(body, object_fields(body), lambda whole: array_spans(body, whole, most_items), mark=mark)
     except ValueError as error:
         raise NotPlain(Passed.ODD_BODY) from error
-    return CreateRequest(body, fields, items, listed=True, stream=stream)
+
+
+def made(
+    body: bytes,
+    fields: Mapping[str, Field],
+    items: Callable[[Span], tuple[Span, ...]],
+    *,
+    known: Beginning | None = None,
+    mark: Mark | None = None,
+) -> CreateRequest:
+    """The create that has these fields; `items` finds those of its list. Raises NotPlain, NotJson."""
+    _check(body, fields)
+    stream = _flag(body, fields, "stream")
+    given = fields["input"]
+    whole = Span(given.start, given.end)
+    listed = body[given.start : given.start + 1] != b'"'
+    found = items(whole) if listed else (whole,)
+    return CreateRequest(body, fields, found, listed=listed, stream=stream, known=known, mark=mark)
 
 
 def _check(body: bytes, fields: Mapping[str, Field]) -> None:

@@ -240,7 +240,7 @@ class Handler:
         came = replace(origin, body=sliced(raw) if in_chunks else raw)
         try:
             encodings = ",".join(call.request.headers.getall("Content-Encoding", ()))
-            create = await self._intake.create(raw, encodings, limits)
+            create = await self._intake.create(raw, encodings, limits, call.engine.memory.beginnings)
         except NotPlain as error:
             await self._pass(call, came, error.reason)
             return

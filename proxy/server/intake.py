@@ -4,9 +4,10 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from proxy.config import Limits
+from proxy.core.beginnings import Beginnings, read, unread
 from proxy.core.coding import NotDecodable, TooLarge
 from proxy.core.reasons import Passed
-from proxy.core.request import CreateRequest, NotPlain, parse
+from proxy.core.request import CreateRequest, NotPlain
 from proxy.server.body import decode, is_deeper, is_fuller
 
 # Each may take twice limits.body_bytes of memory.
@@ -25,9 +26,10 @@ class Intake:
     def __init__(self) -> None:
         self._unpacking = ThreadPoolExecutor(_UNPACKED_AT_ONCE, "unpacking")
 
-    async def create(self, raw: bytes, encodings: str, limits: Limits) -> CreateRequest:
+    async def create(self, raw: bytes, encodings: str, limits: Limits, beginnings: Beginnings) -> CreateRequest:
         """The create that a body is. Raises NotPlain."""
-        return _parsed(await self._unpacked(raw, encodings, limits.body_bytes) if encodings else raw, limits)
+        plain = await self._unpacked(raw, encodings, limits.body_bytes) if encodings else raw
+        return _parsed(plain, limits, beginnings)
 
     async def _unpacked(self, raw: bytes, encodings: str, limit: int) -> bytes:
         try:
@@ -36,10 +38,12 @@ class Intake:
             raise NotPlain(Passed.ODD_BODY) from error
 
 
-def _parsed(plain: bytes, limits: Limits) -> CreateRequest:
-    if is_fuller(plain, _VALUES_AN_ITEM * limits.items):
+def _parsed(plain: bytes, limits: Limits, beginnings: Beginnings) -> CreateRequest:
+    known, mark = beginnings.match(plain)
+    text = unread(plain, known)  # what is known was found to be within the limits
+    if is_fuller(text, _VALUES_AN_ITEM * limits.items):
         raise NotPlain(Passed.ODD_BODY)
-    create = parse(plain, most_items=limits.items)
-    if is_deeper(plain, limits.depth):
+    create = read(plain, known, mark, most_items=limits.items)
+    if is_deeper(text, limits.depth):
         raise NotPlain(Passed.ODD_BODY)
     return create

@@ -27,13 +27,13 @@ class Explainer:
         self._heads = heads
         self._traces = Traces()
 
-    def why(self, turn: Turn, raws: Sequence[bytes], reason: Whole) -> Explanation | None:
+    def why(self, turn: Turn, reason: Whole) -> Explanation | None:
         """Why it goes in full; None where the reason says it all."""
         if reason in (Whole.FIRST, Whole.FORCED):
             return None
         if reason in SETTLED:
             return happened(reason)
-        asked, near = self._nearest(turn, raws)
+        asked, near = self._nearest(turn, turn.request.raw_items())
         if reason is Whole.NO_MATCH:
             return unknown(asked, near)
         return buried(self._heads.grave(turn.chain), asked, near)

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from functools import partial
+from secrets import token_bytes
 
 import cachetools
 
 from proxy.core.answer import Answer as Said
 from proxy.core.answer import Ending
+from proxy.core.beginnings import Beginnings
 from proxy.core.continuation import Delta, context_suspect, decide
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.forms import CLIENT_SIDE, kind
@@ -15,6 +17,7 @@ from proxy.core.meaning import Rules
 from proxy.core.outline import shown
 from proxy.core.reasons import Whole
 from proxy.core.scope import owner, scope, settings_size
+from proxy.core.trace import digests
 from proxy.turns.explainer import Explainer
 from proxy.turns.outcome import End
 from proxy.turns.turn import Turn
@@ -46,20 +49,33 @@ class Memory:
         self._keyed = keyed
         self._heads = heads
         self._host = host
+        self.beginnings = Beginnings(token_bytes(32))
+        """How the bodies of the latest turns begin."""
         # Stored heads of which a continuation failed.
         self._failing: cachetools.LRUCache[Head, None] = cachetools.LRUCache(_MOST_FAILING)
         self._explainer = Explainer(rules, {True: keyed.stored, False: keyed.passing}, heads)
 
     def choose(self, turn: Turn) -> None:
         """Decide how the turn goes: as a delta from the longest live head of its history, or in full."""
-        key, fingerprints, raws = turn.key.digest, self._keyed.of(turn), turn.request.raw_items()
-        opening = fingerprints.digest(scope(turn.request, self._rules, key))
-        turn.meant = fingerprints.items(raws, self._rules, partial(self._heads.item, owner(self._rules, key)))
-        turn.chain = fingerprints.chain(opening, turn.meant)
+        self._fingerprint(turn)
         chosen = decide(
             turn.request, turn.chain, self._heads, self._host.trust(turn.model), forced_full=turn.forced_full
         )
-        turn.go(chosen, None if isinstance(chosen, Delta) else self._explainer.why(turn, raws, chosen.reason))
+        turn.go(chosen, None if isinstance(chosen, Delta) else self._explainer.why(turn, chosen.reason))
+
+    def _fingerprint(self, turn: Turn) -> None:
+        """What the items of its history mean; those that are known from a turn before are not looked at."""
+        request, fingerprints, key = turn.request, self._keyed.of(turn), turn.key.digest
+        known = request.known if request.known and request.known.stored == request.stored else None
+        opening = fingerprints.digest(scope(request, self._rules, key))
+        raws = request.raw_items(known.count if known else 0)
+        named = partial(self._heads.item, owner(self._rules, key))
+        turn.meant = [*(digests(known.meant) if known else ()), *fingerprints.items(raws, self._rules, named)]
+        if known and known.chain.startswith(opening):
+            chain = digests(known.chain)
+            turn.chain = chain + fingerprints.extend(chain[-1], turn.meant[known.count :])
+        else:
+            turn.chain = fingerprints.chain(opening, turn.meant)
 
     def note(self, turn: Turn, lease: Lease, said: Said) -> None:
         """The terminal event is there: note the head, or why there is none, and what the outcome tells of it."""
@@ -162,8 +178,16 @@ class Memory:
             self._heads.mark(points, lease.lane.lanes.reason or Whole.CONNECTION_LOST, "as it gave the answer")
             return
         self._heads.add(head)
+        self._keep(turn)
         if stored:
             self._heads.remember_items(owner(self._rules, turn.key.digest), zip(said.ids, meant[0], strict=True))
+
+    def _keep(self, turn: Turn) -> None:
+        """Note how its body begins, for the turns that go on from it: but for references, whose meaning may change."""
+        request, fingerprints = turn.request, self._keyed.of(turn)
+        new = request.raw_items(request.known.count if request.known else 0)
+        if not any(fingerprints.refers(raw, self._rules) for raw in new):
+            self.beginnings.keep(request, turn.meant, turn.chain)
 
 
 def _hosted(said: Said) -> str:

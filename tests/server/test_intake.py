@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from proxy.config import Limits
+from proxy.core.beginnings import Beginnings
 from proxy.core.reasons import Passed
 from proxy.core.request import NotPlain
 from proxy.server.intake import Intake
@@ -17,7 +18,7 @@ LIMITS = Limits(body_bytes=10_000, items=20, depth=10)
 @pytest.mark.parametrize(("raw", "encodings"), [(BODY, ""), (gzip.compress(BODY), "gzip"), (BODY, "identity")])
 async def test_a_create_is_read(raw: bytes, encodings: str) -> None:
     """What it says is kept as it was spelt, without its encoding."""
-    create = await Intake().create(raw, encodings, LIMITS)
+    create = await Intake().create(raw, encodings, LIMITS, Beginnings(b"key"))
     assert (create.body, create.raw_items()) == (BODY, [b'{"role":"user","content":"hi"}'])
 
 
@@ -37,12 +38,14 @@ async def test_a_create_is_read(raw: bytes, encodings: str) -> None:
 async def test_what_cannot_be_read_is_odd(raw: bytes, encodings: str) -> None:
     """The upstream may judge it."""
     with pytest.raises(NotPlain) as caught:
-        await Intake().create(raw, encodings, LIMITS)
+        await Intake().create(raw, encodings, LIMITS, Beginnings(b"key"))
     assert caught.value.reason is Passed.ODD_BODY
 
 
 async def test_what_is_no_plain_create_says_why() -> None:
     """A reason of its own, where there is one."""
     with pytest.raises(NotPlain) as caught:
-        await Intake().create(BODY.replace(b'"input"', b'"previous_response_id":"resp_1","input"'), "", LIMITS)
+        await Intake().create(
+            BODY.replace(b'"input"', b'"previous_response_id":"resp_1","input"'), "", LIMITS, Beginnings(b"key")
+        )
     assert caught.value.reason is Passed.OWN_STATE

@@ -90,7 +90,7 @@ async def test_a_reason_that_says_it_all_is_not_looked_into(peer: Peer, reason: 
         await wiring.exchange(wiring.turn(USER, stream=True), peer)
         before = read(wiring)
         turn = wiring.turn(USER, message("hello"), LATE, stream=True, store=True)
-        why = wiring.memory._explainer.why(turn, turn.request.raw_items(), reason)
+        why = wiring.memory._explainer.why(turn, reason)
         spoken = reason not in (Whole.FORCED, Whole.FIRST)
         assert (why.text if why else None) == (MEANINGS[reason] if spoken else None)
         assert read(wiring) == before

@@ -10,12 +10,12 @@ import msgspec
 
 from proxy.config import Pool as PoolLimits
 from proxy.config import Settings, Timeouts, Upstream
+from proxy.core.beginnings import read
 from proxy.core.events import Event
 from proxy.core.fingerprint import Fingerprints
 from proxy.core.heads import Heads
 from proxy.core.meaning import Rules
 from proxy.core.reasons import Route
-from proxy.core.request import parse
 from proxy.errors import Answer
 from proxy.tasks import Tasks
 from proxy.turns.memory import Keyed, Memory
@@ -151,7 +151,8 @@ class Wiring:
 
     def raw_turn(self, body: bytes, *, key: object = "k") -> Turn:
         """A turn with this body."""
-        create = parse(body, most_items=1_000)
+        known, mark = self.memory.beginnings.match(body)
+        create = read(body, known, mark, most_items=1_000)
         headers = (("Authorization", f"Bearer {key}"), ("Content-Type", "application/json"))
         upstream = self.settings.upstream
         owner = pool_key(self.address, headers, upstream.identity_headers, upstream.beta_header, self.fingerprints)
