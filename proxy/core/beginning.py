@@ -44,6 +44,8 @@ class Beginning:
     """Where each item begins and ends."""
     acts: bool
     """Whether a tool that stands among the items may change something."""
+    thoughts: int | None
+    """The bytes of all reasoning among the items; None where some is not there in its full size."""
     stored: bool
     """Under which of the two keys the digests are."""
     meant: bytes = field(repr=False)

@@ -66,6 +66,7 @@ class Beginnings:
             tuple((name, request.fields[name]) for name in names[: names.index("input") + 1]),
             placed(request.items),
             acts=request.items_act,
+            thoughts=request.thoughts,
             stored=request.stored,
             meant=b"".join(meant),
             chain=b"".join(chain),

@@ -145,7 +145,13 @@ class CreateRequest:
             return None
         if not self.asks(skip):
             return 0
-        sizes = [thought(item) for item in self.raw_items()]
+        return self.thoughts
+
+    @property
+    def thoughts(self) -> int | None:
+        """The bytes of all reasoning in the history; None where some of it is not there in its full size."""
+        before, count = (self.known.thoughts, self.known.count) if self.known else (0, 0)
+        sizes = [before, *map(thought, self.raw_items(count))]
         return None if None in sizes else sum(size or 0 for size in sizes)
 
     def _holds(self, word: bytes, skip: int) -> bool:

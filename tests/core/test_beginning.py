@@ -17,7 +17,9 @@ FIELDS = tuple(
 def beginning(items: tuple[Span, ...]) -> Beginning:
     """One with these items."""
     count = len(items)
-    return Beginning(9, FIELDS, placed(items), acts=False, stored=False, meant=b"m" * SIZE * count, chain=b"c" * SIZE)
+    return Beginning(
+        9, FIELDS, placed(items), acts=False, thoughts=0, stored=False, meant=b"m" * SIZE * count, chain=b"c" * SIZE
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**40)).map(lambda edges: Span(*edges)), max_size=9))

@@ -22,6 +22,8 @@ RESTS = (
     b' ] , "model" : "m" }\n',
     b',{"role":"user","content":"more"}]}',
     b',{"role":"user"} , 3,"x",null],"model":"m"}',
+    b',{"type":"reasoning","summary":[],"encrypted_content":"gAAA"}],"model":"m"}',
+    b',{"type":"reasoning","summary":[]}],"model":"m"}',
     b',{"tools":[{"type":"mcp"}]}],"model":"m"}',
     b'],"tools":[{"type":"code_interpreter"}],"model":"m"}',
     b'],"stream":true,"stream_options":{},"model":"m"}',
@@ -59,7 +61,7 @@ RESTS = (
 
 def outcome(create: CreateRequest) -> object:
     """All that a turn sees of a create."""
-    told = (create.stored, create.truncates, create.acts, create.items_act, create.ends_in_compaction)
+    told = (create.stored, create.truncates, create.acts, create.items_act, create.ends_in_compaction, create.thoughts)
     frames = [create.frame(), *(create.frame("resp_1", skip) for skip in range(len(create.items)))]
     return list(create.fields.items()), create.items, create.listed, create.stream, told, frames, create.raw_items()
 
@@ -88,7 +90,8 @@ def kept(beginnings: Beginnings, body: bytes) -> CreateRequest:
 @st.composite
 def first_bodies(draw: st.DrawFn) -> bytes:
     """A body that is taken, large enough to be remembered, spelled in any way."""
-    items: list[Object] = [FILLER, *draw(st.lists(objects, max_size=5))]
+    odd: list[Object] = [{"type": "reasoning", "summary": []}, {"tools": [{"type": "mcp"}]}]
+    items: list[Object] = [FILLER, *draw(st.lists(st.one_of(objects, st.sampled_from(odd)), max_size=5))]
     separator = draw(st.sampled_from([b",", b" , ", b",\n"]))
     spelled = separator.join(spell(item, draw(randoms)).encode() for item in items)
     return draw(st.sampled_from(SETTINGS)) + spelled + draw(st.sampled_from([b"]", b"\n]"]))
