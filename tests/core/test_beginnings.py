@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.beginnings import Beginnings, read, unread
+from proxy.core.reasons import Passed
 from proxy.core.request import CreateRequest, NotPlain
 from tests.core.spelling import Object, objects, randoms, spell
 
@@ -52,6 +53,7 @@ RESTS = (
     b',"\\ud800"]}',
     b"," + b"[" * 2_000 + b"]" * 2_000 + b"]}",
     b",1" * MOST + b"]}",
+    b",1" * (MOST - 1) + b'],"model":"m"}',
     b'],"previous_response_id":"resp_1","model":"m","more":[' + b"1," * MOST + b"1]}",
     b"\x00]}",
     b"]}\x00",
@@ -157,6 +159,32 @@ def test_only_the_rest_is_parsed() -> None:
     body = b'{"model":"m","input":[' + history + b',{"role":"user","content":"new"}]}'
     known, _ = beginnings.match(body)
     assert unread(body, known) == b'{"input":[null,{"role":"user","content":"new"}]}'
+
+
+@pytest.mark.parametrize(
+    "item", [b'{"tools":[{"type":"mcp"}]}', b'{"type":"reasoning","summary":[]}', b'{"role":"user"}']
+)
+def test_what_stands_in_it_still_counts(item: bytes) -> None:
+    """A tool that acts, and reasoning that is not there in full, count as long as they are in the history."""
+    first = b'{"model":"m","input":[%b,%b]}' % (json.dumps(FILLER).encode(), item)
+    beginnings = Beginnings(b"key")
+    kept(beginnings, first)
+    for end in (b"]}", b',{"role":"user"}]}'):
+        remembering, forgetful, known = outcomes(first[:-2] + end, beginnings)
+        assert known
+        assert remembering == forgetful
+
+
+@pytest.mark.parametrize("more", [MOST - 3, MOST - 2, MOST - 1, MOST])
+def test_the_limit_counts_all_items(more: int) -> None:
+    """Those that are known and those that are new: as many as ever are taken, and none more."""
+    first = b'{"model":"m","input":[%b,{"role":"user"}]}' % json.dumps(FILLER).encode()
+    beginnings = Beginnings(b"key")
+    kept(beginnings, first)
+    remembering, forgetful, known = outcomes(first[:-2] + b",1" * more + b"]}", beginnings)
+    assert known
+    assert remembering == forgetful
+    assert (remembering is Passed.ODD_BODY) == (more > MOST - 2)
 
 
 def test_keys_part_them() -> None:
