@@ -11,13 +11,13 @@ from bench import account
 from bench.caller import Tools, Turn
 from bench.chat import chat, text
 from bench.plan import Plan
-from bench.result import Figures, Result, counted
+from bench.result import Prompted, Result, counted
 from bench.shown import Show
 from bench.stack import Host, Stack, stack
 from proxy.telemetry.logs import duration, size
 
 
-class Burst(Figures, frozen=True, kw_only=True):
+class Burst(Prompted, frozen=True, kw_only=True):
     """One run of all agents. Waits are for the first event, in seconds; the first turns are the burst."""
 
     lanes: bool

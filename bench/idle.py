@@ -8,13 +8,13 @@ from bench.caller import Turn
 from bench.held import Held, Kept
 from bench.plan import Plan
 from bench.resident import resident
-from bench.result import Figures, Result, counted
+from bench.result import Prompted, Result, counted
 from bench.shown import Show
 from bench.stack import stack
 from proxy.telemetry.logs import size
 
 
-class Idle(Figures, frozen=True, kw_only=True):
+class Idle(Prompted, frozen=True, kw_only=True):
     """One process that held first fewer, then more conversations. Memory is resident, in bytes."""
 
     store: bool

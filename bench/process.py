@@ -1,10 +1,10 @@
-"""A process: one real `openline …`, its lines as they come, ended by its own pid on every way out."""
+"""A process: one real command, its lines as they come, ended by its own pid on every way out."""
 
 import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from proxy.tasks import Tasks
@@ -34,7 +34,7 @@ class Process:
         line = await asyncio.wait_for(self._child.stdout.readline(), _LINE_SECONDS)
         if not line:
             said = self._complaints.read_text("utf-8", "replace").strip() or "it said nothing"
-            raise BenchError(f"`openline` (pid {self.pid}) ended at once: {said}")
+            raise BenchError(f"the process {self.pid} ended at once: {said}")
         return line.decode().rstrip("\n")
 
     async def listen(self) -> None:
@@ -56,15 +56,24 @@ class Process:
             await self._child.wait()
 
 
+def started(
+    home: Path, *arguments: str, environ: Mapping[str, str] | None = None
+) -> contextlib.AbstractAsyncContextManager[Process]:
+    """Run `openline ARGUMENTS`."""
+    return launched(home, (sys.executable, "-m", "proxy", *arguments), environ)
+
+
 @contextlib.asynccontextmanager
-async def started(home: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
-    """Run `openline ARGUMENTS`. Whatever it keeps is kept in `home`; no setting of the user's counts."""
+async def launched(
+    home: Path, command: Sequence[str], environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """Run a command. Whatever it keeps is kept in `home`; no setting of the user's counts."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OPENLINE_")}
     homes = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"), str(home))
-    complaints = home / f"{arguments[0]}.err"
+    complaints = home / f"{'-'.join(map(os.path.basename, command))[:80]}.err"
     with complaints.open("wb") as errors:
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy", *arguments),
+            *command,
             env={**inherited, **homes, "OPENLINE_LOG_FORMAT": "human", **(environ or {})},
             cwd=ROOT,
             stdin=asyncio.subprocess.DEVNULL,

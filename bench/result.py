@@ -12,9 +12,24 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """One run. Every benchmark has its own on top of these."""
 
     conditions: str
+    errors: dict[str, int]
+
+    @property
+    def sound(self) -> bool:
+        """Whether every turn was answered as it is to be."""
+        return not self.errors
+
+
+class Prompted(Figures, frozen=True, kw_only=True):
+    """One run whose turns were given to a model that tells what it was asked."""
+
     wrong_prompts: int
     """Turns of which the model was given another prompt than their own full request spells out."""
-    errors: dict[str, int]
+
+    @property
+    def sound(self) -> bool:
+        """The same, and none with another prompt."""
+        return not self.errors and not self.wrong_prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +45,7 @@ class Result:
     @property
     def sound(self) -> bool:
         """Whether every turn was answered, and none with another prompt."""
-        return not any(one.wrong_prompts or one.errors for one in self.figures)
+        return all(one.sound for one in self.figures)
 
     def lines(self) -> Iterator[str]:
         """For a reader."""

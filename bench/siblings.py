@@ -8,13 +8,13 @@ from bench.caller import Tools, Turn
 from bench.chat import Chat, chat, text
 from bench.plan import Plan
 from bench.process import BenchError
-from bench.result import Figures, Result, counted
+from bench.result import Prompted, Result, counted
 from bench.shown import Show
 from bench.stack import Host, Stack, stack
 from proxy.telemetry.logs import size
 
 
-class Family(Figures, frozen=True, kw_only=True):
+class Family(Prompted, frozen=True, kw_only=True):
     """One run of all siblings. Bytes are theirs alone, without the parent's turn."""
 
     lanes: bool

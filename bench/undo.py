@@ -10,7 +10,7 @@ from bench.caller import Caller, Turn
 from bench.chat import Chat, chat, text
 from bench.plan import Plan
 from bench.process import BenchError
-from bench.result import Figures, Result, counted
+from bench.result import Prompted, Result, counted
 from bench.shown import Show
 from bench.stack import Host, Stack, stack
 from proxy.telemetry.logs import size
@@ -24,7 +24,7 @@ _SWIFTER = 20
 _MEANWHILE_SECONDS = 0.01
 
 
-class Step(Figures, frozen=True, kw_only=True):
+class Step(Prompted, frozen=True, kw_only=True):
     """One thing that a user or a caller does, after a conversation. Bytes are those of all turns of the step."""
 
     lanes: bool
