@@ -73,10 +73,10 @@ def hidden(raw: bytes) -> bool:
     if kind(raw) != "reasoning":
         return False
     try:
-        thought = msgspec.json.decode(raw, type=_Thought)
+        inside = msgspec.json.decode(raw, type=_Thought)
     except _ODD:
         return True
-    return not thought.encrypted_content and not any(part.text for part in thought.content or ())
+    return not inside.encrypted_content and not any(part.text for part in inside.content or ())
 
 
 def thought(raw: bytes) -> int | None:

@@ -95,7 +95,7 @@ class Memory:
 
     def not_found(self, head: Head, lease: Lease) -> None:
         """The upstream no longer knows `head`; or lets no lane go on from another's, and it may be had in place yet."""
-        held = lease.lane is not head.place and head.place.remembers(head)
+        held = not head.stored and lease.lane is not head.place and head.place.remembers(head)
         if not (held and self._host.refuses_forks()):
             self._bury(head, lease, Whole.NOT_FOUND)
 

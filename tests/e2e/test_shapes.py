@@ -262,6 +262,6 @@ async def test_a_reference_to_what_openline_never_saw_is_only_itself() -> None:
         )
         for turn in range(3):
             reply = await running.ask(talk.body)
-            assert (reply.route, reply.reason) == (("delta", "") if turn else ("full", "first"))
+            assert (reply.route, reply.reason) == (("delta", "") if turn else ("full", "no_match"))
             assert running.prompts()[-1] == render_request(talk.body, stored=stored)
             talk = talk.followed(reply.output)

@@ -28,6 +28,27 @@ async def test_a_response_that_is_gone_is_asked_for_once(peer: Peer) -> None:
         assert sibling.outcome.replays == 0
 
 
+async def test_what_is_stored_and_gone_says_nothing_of_forks(peer: Peer) -> None:
+    """Asked for on another connection while its own has no room, and not found: it is given up, and forks go on."""
+    async with Wiring(on(peer.base, lanes="on")) as wiring:
+        _, line = await wiring.exchange(wiring.turn(stream=True, store=True), peer, *said(stream_id="l1", store=True))
+        busy = wiring.run(wiring.turn(stream=True, model="other"), Recorder())
+        name = (await line.frame())["stream_id"]
+        [connection] = wiring.pool._numbered.values()
+        connection.retire(Whole.ROTATED)
+        running = wiring.run(wiring.turn(*NEXT, stream=True, store=True), Recorder())
+        again = await peer.line()
+        assert (await again.frame())["previous_response_id"] == "resp_1"
+        await again.send(failure("previous_response_not_found")[:-1] + b',"stream_id":"l1"}')
+        assert "previous_response_id" not in await again.frame()
+        await again.send(*said("resp_2", stream_id="l1", store=True))
+        await line.send(*said("resp_3", stream_id=str(name)))
+        await soon(running)
+        await soon(busy)
+        assert wiring.host.has_forks
+        assert {kept.response_id for kept in wiring.memory.lasting()[0]} == {"resp_2"}
+
+
 async def test_an_answer_under_suspicion_is_not_kept(peer: Peer) -> None:
     """What was said from a context that may have been lost is not continued, by no later process either."""
     async with Wiring(on(peer.base)) as wiring:

@@ -200,8 +200,8 @@ class Case:
     def parent_lives(self) -> bool:
         """Whether what the turn would have continued can be continued still."""
         refused = {Fault.REJECTED, Fault.NOT_FOUND}
-        stored = Fact.STORED in self.facts and not any(taken.step.fault in refused for taken in self.course)
-        return stored or self.mishap.parent_lives
+        outlived = self.mishap.outlived or not any(taken.step.fault in refused for taken in self.course)
+        return (Fact.STORED in self.facts and outlived) or self.mishap.parent_lives
 
 
 def cases(mishap: Mishap) -> Iterator[Case]:

@@ -161,6 +161,8 @@ class Mishap:
     """The host refuses it, so that it is known to verify ids from then on."""
     unreachable: bool = False
     """Plain HTTP does not get through either."""
+    outlived: bool = False
+    """Whether a stored response can still be continued behind it, refusal though it is."""
     parent_lives: bool = False
     """The create was not even begun: what it would have continued can still be continued."""
     tls: bool = False

@@ -115,6 +115,7 @@ def errors() -> Iterator[Mishap]:
                 (Strike("error", where, after, **said),),  # type: ignore[arg-type] # checked by Strike
                 settings=settings(),
                 as_http=where != "start",
+                outlived=status in {429, 503},
                 also=(Fact.STORED,) if where == "start" else (),
                 lanes=_lanes(where),
                 shapes=_shapes(where, after) if status in {400, 429} else "few",
