@@ -53,7 +53,7 @@ async def agents(plan: Plan, show: Show) -> Result:
 
 async def _burst(plan: Plan, host: Host, show: Show, *, sockets: int | None = None) -> Burst:
     # No turn is refused for their number alone: what is asked is what the pool does.
-    room = {"LIMITS__REQUESTS": max(256, 2 * plan.agents), "LIMITS__CONNECTIONS": max(512, 2 * plan.agents)}
+    room = {"LIMITS__REQUESTS": max(512, 2 * plan.agents), "LIMITS__CONNECTIONS": max(512, 2 * plan.agents)}
     if sockets:
         room |= {"POOL__MAX_CONNECTIONS_PER_KEY": sockets, "POOL__MAX_CONNECTIONS": max(128, sockets)}
     conditions = f"{host.name}, {sockets} sockets" if sockets else host.name

@@ -158,7 +158,7 @@ class Pool(Section, frozen=True, kw_only=True):
     breaker_failures: Count = 3
     breaker_seconds: Seconds = 30.0
     recheck_seconds: Seconds = 300.0
-    http_connections: Count = 256
+    http_connections: Count = 512
 
 
 class Heads(Section, frozen=True, kw_only=True):
@@ -188,7 +188,7 @@ class Limits(Section, frozen=True, kw_only=True):
     items: Count = 50_000
     depth: Count = 128
     connections: Count = 512
-    requests: Count = 256
+    requests: Count = 512
 
 
 class Settings(Section, frozen=True, kw_only=True):

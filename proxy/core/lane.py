@@ -1,10 +1,9 @@
 """A lane: one ordered stream of a connection, a state machine over the events that arrive on it."""
 
-from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol
 
-from proxy.core.events import TERMINAL, Event, Kind
+from proxy.core.bundle import Bundle
+from proxy.core.events import TERMINAL, Event, Kind, lane_name
 from proxy.core.heads import Head
 from proxy.core.reasons import Whole
 from proxy.core.refusal import refusal
@@ -58,6 +57,10 @@ class OutOfPlace(Exception):
     """An event or a call that the state does not allow: the stream it came on cannot be trusted any more."""
 
 
+class Unowned(OutOfPlace):
+    """An error that names no lane, where several are at work: the host's errors do not say whose they are."""
+
+
 class Whose(Enum):
     """For whom an event is."""
 
@@ -74,41 +77,6 @@ class Verdict(Enum):
     UNCLEAR = auto()
 
 
-class Bundle(Protocol):
-    """What a lane asks of all the lanes of its connection."""
-
-    connection: int
-    proven: bool
-    clock: Callable[[], float]
-    reason: Whole | None
-
-    @property
-    def taken(self) -> int:
-        """How many names the host has taken."""
-
-    @property
-    def room(self) -> bool:
-        """Whether one more turn may start."""
-
-    def keeps(self, head: Head) -> bool:
-        """Whether `head` can be continued on another lane without a conversation being given up."""
-
-    def can_fork(self, head: Head) -> bool:
-        """Whether `head` may be continued on another lane."""
-
-    def forking(self, head: Head) -> bool:
-        """Whether a fork of `head` has not begun yet."""
-
-    def begun(self, lane: "Lane") -> None:
-        """The fork that the lane has goes on without its parent."""
-
-    def keep(self, head: Head) -> None:
-        """A conversation has gone on from `head` elsewhere."""
-
-    def retire(self, reason: Whole) -> None:
-        """Take no new turns."""
-
-
 class Lane:
     """What a lane is doing, and the head that it can be continued from.
 
@@ -120,8 +88,10 @@ class Lane:
 
     # Most lanes are at rest, and there are many: what one takes is what an idle conversation costs.
     __slots__ = (
+        "_begun",
         "_refused",
         "_unanswered",
+        "ahead",
         "continued",
         "forked",
         "kept",
@@ -130,6 +100,7 @@ class Lane:
         "leased",
         "name",
         "parent",
+        "single",
         "state",
         "taken",
         "used_at",
@@ -150,12 +121,18 @@ class Lane:
         """The head of another lane that its turn continues: until that has begun, the other may not move on."""
         self.kept = False
         """Whether a conversation went on from it elsewhere: kept for an undo while nothing else needs the lane."""
+        self.single = False
+        """Whether what it holds was over after its first turn: it asked for no result."""
         self.used_at = 0.0
         """When a turn was done with it last."""
         self.taken = False
-        """Whether the host has shown that it took the name: by an event other than an error."""
+        """Whether the host has shown that it took the name: by an event, or by what it said of a made-up id there."""
+        self.ahead: int | None = None
+        """How many names were used on the connection before this one; None until a create has used it."""
         self.verdict: Verdict | None = None
         self._unanswered: tuple[Whose, ...] = ()
+        self._begun = False
+        """Whether an event of its turn came, abandoned or not."""
         self._refused = False
         """Whether the last event was an error: `response.failed` behind it is no answer to the next create."""
 
@@ -211,7 +188,10 @@ class Lane:
     def create(self, *creates: Whose, continuing: Head | None = None) -> Head | None:
         """Creates are about to be written, in this order. Returns the head that dies by it."""
         self._move(Signal.CREATE)
+        if self.ahead is None:
+            self.ahead, self.lanes.written = self.lanes.written, self.lanes.written + 1
         self._unanswered += creates
+        self._begun = False
         dead, self.latest = self.latest, None
         if dead and (dead is continuing or self.kept):
             self.continued = dead
@@ -228,22 +208,33 @@ class Lane:
             raise OutOfPlace(f"{event.label} of a create that was refused already")
         self._refused = event.kind is Kind.ERROR
         self.taken |= not self._refused
-        whose, dropped, refused = self._unanswered[0], self.state is State.DRAINING, self.state is State.AWAITED
+        whose, dropped = self._unanswered[0], self.state is State.DRAINING
         ended = event.kind in TERMINAL or event.kind is Kind.ERROR
         if ended:
             self._unanswered = self._unanswered[1:]
         if whose is Whose.PROBE:
             self.verdict = _verdict(event) if ended else None
+            # Who looks for an id on a lane knows lanes, if it names this one.
+            self.taken |= self.verdict is Verdict.REFUSED and self.lanes.proven
             return Whose.NOBODY if dropped else whose
         self._move(Signal.END if ended else Signal.EVENT)
         if self.forked and event.type not in _NOT_YET:
             self.lanes.begun(self)
         if ended:
             self.parent, self.forked = None, None if dropped else self.forked
-        if event.kind is Kind.ERROR and not refused:
-            # Behind an error that broke an answer off some hosts say `response.failed`: no other turn may meet that.
-            self.lanes.retire(self.lanes.reason or Whole.CONNECTION_LOST)
+        if event.kind is not Kind.ERROR:
+            self._begun = True
+        elif self._begun:
+            self._broken_off(event)
         return Whose.NOBODY if dropped else whose
+
+    def _broken_off(self, error: Event) -> None:
+        """Behind an error in mid-answer some hosts say `response.failed`: no other turn may meet that."""
+        if self.name is not None and b'"stream_id"' in error.frame and lane_name(error.frame) == self.name:
+            self.distrust()
+            self.lanes.lost_name()
+        else:
+            self.lanes.retire(self.lanes.reason or Whole.CONNECTION_LOST)
 
     def release(self) -> None:
         """The turn is done with it, whether or not it wrote a create."""
@@ -271,7 +262,7 @@ class Lane:
             raise OutOfPlace(f"a head for a lane that is {self.state.name}")
         if self.forked:  # what it continued, or could not continue there: its conversation goes on from here
             self.lanes.keep(self.forked)
-        self.latest, self.kept, self.forked = head, False, None
+        self.latest, self.kept, self.single, self.forked = head, False, False, None
 
     def remembers(self, head: Head) -> bool:
         """Whether `head` is what it was left with, by all that is known."""

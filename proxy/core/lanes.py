@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from proxy.core.events import Event, Kind, lane_name
 from proxy.core.heads import Head
-from proxy.core.lane import Lane, OutOfPlace, State
+from proxy.core.lane import Lane, OutOfPlace, State, Unowned
 from proxy.core.reasons import Whole
 
 # protocol.md, "Lanes": per connection.
@@ -13,6 +13,10 @@ MOST_NAMED = 32
 # So long a lane is idle when its conversation is taken to have ended: tools take less, most of the time. People think
 # for longer; theirs is given up only where so many newer ones need the lanes.
 RESTED_SECONDS = 60.0
+# The same for one that was over after its first turn, without a call: a title, a summary, a check. Agents make more of
+# these than of anything else, and go on from few. What a program says next comes sooner; people take longer, but theirs
+# costs one turn in full, and only where so many newer ones need the lanes.
+SINGLE_SECONDS = 2.0
 
 
 class Lanes:
@@ -30,6 +34,7 @@ class Lanes:
         clock: Callable[[], float],
         names: Callable[[], int] = lambda: MOST_NAMED,
         forks: Callable[[], bool] = lambda: True,
+        tight: Callable[[], bool] = lambda: False,
     ) -> None:
         self.connection = connection
         self.named = named
@@ -37,8 +42,12 @@ class Lanes:
         """How many names it may spend in its life, as far as is known of the host by now."""
         self.forks = forks
         """Whether one lane may go on from what another holds, as far as is known of the host by now."""
+        self.tight = tight
+        """Whether a turn that continues nothing has nowhere to go unless a conversation is given up."""
         self.clock = clock
         self.proven = False
+        self.written = 0
+        """How many lanes were ever used for a create."""
         self.reason: Whole | None = None
         """Why it takes no new turns, if it takes none; it closes after those that it has."""
         self._lanes: dict[str | None, Lane] = {}
@@ -54,9 +63,14 @@ class Lanes:
         return sum(lane.in_flight or lane.leased for lane in self._lanes.values())
 
     @property
+    def awaited(self) -> list[Lane]:
+        """The lanes whose create awaits its first event."""
+        return [lane for lane in self._lanes.values() if lane.state is State.AWAITED]
+
+    @property
     def sole_awaited(self) -> Lane | None:
-        """The lane whose create awaits its first event, where no other turn is about."""
-        awaited = [lane for lane in self._lanes.values() if lane.state is State.AWAITED]
+        """The one, where no other turn is about."""
+        awaited = self.awaited
         return awaited[0] if len(awaited) == self.in_flight == 1 else None
 
     @property
@@ -67,7 +81,9 @@ class Lanes:
     @property
     def room(self) -> bool:
         """Whether one more turn may start."""
-        return not self.retiring and self.in_flight < (MOST_IN_FLIGHT if self.proven else 1)
+        if self.retiring or (self.named and not self.names()):
+            return False
+        return self.in_flight < (MOST_IN_FLIGHT if self.proven else 1)
 
     @property
     def busy(self) -> bool:
@@ -85,6 +101,11 @@ class Lanes:
         return sum(not lane.vacant for lane in self._lanes.values())
 
     @property
+    def has_single(self) -> bool:
+        """Whether a conversation that was over after its first turn can be given up there."""
+        return any(lane.single for lane in self._idle(None))
+
+    @property
     def taken(self) -> int:
         """How many names the host has taken, as far as its events show."""
         return sum(lane.taken for lane in self._lanes.values())
@@ -92,6 +113,12 @@ class Lanes:
     def retire(self, reason: Whole) -> None:
         """Take no new turns."""
         self.reason = reason
+
+    def lost_name(self) -> None:
+        """A lane was given up: where half of the names are, others are better off on a new connection."""
+        given_up = sum(lane.state is State.QUARANTINED for lane in self._lanes.values())
+        if 2 * given_up >= self.names():
+            self.retire(self.reason or Whole.CONNECTION_LOST)
 
     def forking(self, head: Head) -> bool:
         """Whether a fork of `head` has not begun yet: what it continues must be held until then."""
@@ -118,7 +145,9 @@ class Lanes:
         if not self.room:
             return None
         vacant = [
-            lane for lane in self._lanes.values() if lane.vacant and (beside is None or lane.latest is not beside)
+            lane
+            for lane in self._lanes.values()
+            if lane.vacant and self._within(lane) and (beside is None or lane.latest is not beside)
         ]
         empty = next((lane for lane in vacant if lane.latest is None), None)
         if empty or len(self._lanes) >= (self.names() if self.named else 1):
@@ -126,16 +155,21 @@ class Lanes:
         return Lane(self, f"l{len(self._lanes) + 1}" if self.named else None)
 
     def oldest(self, *, beside: Head | None = None) -> Lane | None:
-        """An idle lane whose conversation may be given up, the one used longest ago; never the one with `beside`."""
-        if not self.room:
-            return None
-        free = (lane for lane in self._lanes.values() if lane.free and lane.latest not in (None, beside))
-        return min(free, key=lambda lane: lane.used_at, default=None)
+        """An idle lane whose conversation may be given up; never the one with `beside`.
+
+        One that was over after its first turn; else, and among these, the one used longest ago.
+        """
+        return min(self._idle(beside), key=lambda lane: (not lane.single, lane.used_at), default=None)
 
     def rested(self, *, beside: Head | None = None) -> Lane | None:
         """The same, if its conversation can be taken to have ended."""
-        lane = self.oldest(beside=beside)
-        return lane if lane and self.clock() - lane.used_at >= RESTED_SECONDS else None
+        now = self.clock()
+        rested = [
+            lane
+            for lane in self._idle(beside)
+            if now - lane.used_at >= (SINGLE_SECONDS if lane.single else RESTED_SECONDS)
+        ]
+        return min(rested, key=lambda lane: (not lane.single, lane.used_at), default=None)
 
     def keep(self, head: Head) -> None:
         """A conversation has gone on from `head` elsewhere, and it is kept for an undo.
@@ -171,6 +205,8 @@ class Lanes:
         error = event.kind is Kind.ERROR
         # On a lane that was given up the upstream may still be at work, for ever as far as can be known.
         at_work = [lane for lane in self._lanes.values() if lane.in_flight or lane.state is State.QUARANTINED]
+        if name is None and error and len(at_work) > 1:
+            raise Unowned(f"{event.label} of no known turn")
         if name is not None or len(at_work) != 1 or (self.proven and not error):
             raise OutOfPlace(f"{event.label} of no known turn")
         if not self.proven and not error:
@@ -185,8 +221,20 @@ class Lanes:
             return None
         return lane if lane.state is State.AWAITED else None
 
+    def _within(self, lane: Lane) -> bool:
+        """Whether the host may take its name: not where it has refused it, and takes no more than so many."""
+        return not self.named or lane.taken or lane.ahead is None or lane.ahead < self.names()
+
+    def _idle(self, beside: Head | None) -> list[Lane]:
+        """The lanes that may move on from a conversation, where one more turn may start."""
+        free = [lane for lane in self._lanes.values() if lane.free] if self.room else []
+        return [lane for lane in free if lane.latest not in (None, beside)]
+
     def _beside(self, head: Head) -> Lane | None:
-        return self.spare(beside=head) or self.rested(beside=head)
+        # Where it is tight a full turn would have to give one up as well.
+        return (
+            self.spare(beside=head) or self.rested(beside=head) or (self.oldest(beside=head) if self.tight() else None)
+        )
 
     def _unname(self, lane: Lane) -> None:
         """The host did not echo the name: it has no lanes, and took the create on its only one."""

@@ -105,7 +105,8 @@ MEANINGS: dict[Reason, str] = {
     Whole.REJECTED: "The continuation before was answered with an error: the upstream forgets its parent by that, or "
     "may fail at it again.",
     Whole.NOT_FOUND: "The upstream no longer knew the response; the full context was sent at once.",
-    Whole.LANES_REFUSED: "The host took no lane, or had none left; the turn was repeated on a new connection.",
+    Whole.LANES_REFUSED: "The host took no lane, or had none left: the turn, or what remembered its conversation, "
+    "went to a new connection.",
     Whole.LANES_BUSY: "The connection that remembers this conversation runs as many turns as the host allows at once, "
     "or has no lane left for another.",
     Plain.MODE_OFF: '`mode = "off"`, or the header `x-openline-mode: off`.',
@@ -117,7 +118,8 @@ MEANINGS: dict[Reason, str] = {
     Plain.UPGRADE_REFUSED: "The host answered the upgrade with 401 or 403: plain HTTP tells what it means by that.",
     Plain.DIAL_FAILED: "No connection could be opened.",
     Plain.BREAKER_OPEN: "Connections failed, or brought nothing, repeatedly; they are tried again after a while.",
-    Plain.POOL_FULL: "All connections are busy and no more are allowed.",
+    Plain.POOL_FULL: "No connection came free in time: all are busy, and no more are allowed "
+    "or a new one took too long.",
     Plain.OVERSIZE: "The frame would exceed the host's limit.",
     Plain.NO_DESCRIPTOR: "No file descriptor was left for another connection: raise the limit of open files.",
     Plain.AGE_LIMIT: "The host refused the turn on two connections, as they had reached its age limit.",

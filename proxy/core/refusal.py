@@ -44,6 +44,16 @@ _NOT_FOUND = re.compile(
 # The field itself, and not one of that name within the caller's tools.
 _STREAM_ID = re.compile(r"(?<![\w.])stream_id\b(?!\.)")
 _CONNECTION_LIMIT = re.compile(r"^(?:the |responses )?websocket connection limit reached", re.IGNORECASE)
+# What has nothing to do with a lane.
+_TOLD = frozenset(
+    {
+        *(code for code, status in _STATUS_OF_CODE.items() if status != 500),
+        *("context_length_exceeded", "invalid_prompt", "model_not_found", "content_policy_violation"),
+        *("previous_response_not_found", "websocket_connection_limit_reached"),
+    }
+)
+# What says no more than that the request is wrong.
+_UNTOLD_CODES = frozenset({None, "bad_request", "invalid_request", "invalid_request_error", "unknown_parameter"})
 # What decoding raises: MsgspecError and UnicodeDecodeError are ValueErrors.
 _ODD = (ValueError, RecursionError)
 
@@ -106,6 +116,12 @@ class Refusal:
     def lanes_used_up(self) -> bool:
         """Whether the connection has no lane left, though the host knows lanes."""
         return self.code == "websocket_stream_limit_reached"
+
+    def may_mean_lane(self, *, known: bool) -> bool:
+        """Whether it may be about the lane for all that it says, of a host that is `known` to take some, or is not."""
+        if self.status in {401, 403, 429} or self.param is not None:
+            return False
+        return self.code in _UNTOLD_CODES if known else self.code not in _TOLD
 
     @property
     def body(self) -> bytes:

@@ -10,6 +10,7 @@ from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict
 
 from proxy.core.events import Event, sse
+from proxy.core.reasons import Route
 from proxy.errors import Answer
 from proxy.turns.outcome import End, Outcome
 from proxy.turns.sink import CallerGone, Onlooker
@@ -78,7 +79,9 @@ async def as_said(_request: web.Request, response: web.StreamResponse) -> None:
 
 
 def labels(outcome: Outcome) -> dict[str, str]:
-    """The headers that say how a turn went."""
+    """The headers that say how a turn went; none where Openline itself answers what was to pass through."""
+    if outcome.route is Route.PASSTHROUGH and outcome.end is End.ERROR:
+        return {}
     headers = {"x-openline-route": outcome.route.value}
     if outcome.reason:
         headers["x-openline-reason"] = outcome.reason.value

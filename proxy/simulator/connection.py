@@ -48,7 +48,10 @@ class Connection:
     async def run(self, answer_headers: dict[str, str]) -> web.StreamResponse:
         """Accept the upgrade and serve the socket until it ends."""
         self._socket.headers.update(answer_headers)
-        await self._socket.prepare(self._request)
+        try:
+            await self._socket.prepare(self._request)
+        except ConnectionError:
+            return self._socket  # the client is gone
         self._host.sockets[self._number] = self
         self._host.watch.notify()
         self._tasks.start(self._grow_old(), "simulator: age limit")

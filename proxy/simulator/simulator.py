@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -99,7 +100,8 @@ class Simulator:
             self._host.forget()
             return
         for socket in list(self._host.sockets.values()):
-            await socket.strike(fault)
+            with suppress(ConnectionError):  # it is closing already: the others are struck all the same
+                await socket.strike(fault)
 
     async def drop_connections(self) -> None:
         """Reset every open WebSocket, and return when they are gone."""

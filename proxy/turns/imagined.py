@@ -144,7 +144,7 @@ class ImaginedPool:
         self._opened += 1
         now, age, named = self._clock(), self._host.known.age_limit_seconds, self._host.has_lanes
         margin = min(self._limits.min_remaining_seconds, age / 5) * _SPREAD
-        lanes = self._host.lanes(self._opened, self._clock)
+        lanes = self._host.lanes(self._opened, self._clock, named=named, tight=lambda: False)
         lanes.proven = named
         connection = ImaginedConnection(key, lanes, expires=now + age - margin, used_at=now)
         self._connections[self._opened] = connection

@@ -45,6 +45,9 @@ class Turn:
     moved: bool = False
     """Whether it went from one connection to another already."""
 
+    doubted: int | None = None
+    """It was refused under a lane's name, with so many names before it, and no reason was told: it does without one."""
+
     @property
     def continued(self) -> Head | None:
         """The head that this turn continues, if it continues one."""
@@ -54,6 +57,11 @@ class Turn:
     def model(self) -> bytes:
         """A digest of the model's name: callers may write anything there."""
         return blake2b(self.request.value("model"), digest_size=16).digest()
+
+    @property
+    def begins(self) -> bool:
+        """Whether a conversation starts with it."""
+        return isinstance(self.continuation, Full) and self.continuation.reason is Whole.FIRST
 
     def go(self, continuation: Continuation, why: Explanation | None = None) -> None:
         """Take this course; the outcome names it, and says why."""

@@ -11,12 +11,13 @@ from proxy.core.answer import Answer as Said
 from proxy.core.continuation import Delta, Full
 from proxy.core.events import Event, Kind, NotAnEvent
 from proxy.core.explanation import happened
+from proxy.core.forms import kind
 from proxy.core.reasons import Plain, Route, Whole
 from proxy.core.recovery import Action, Fact, Fault, Phase
-from proxy.core.refusal import refusal
 from proxy.errors import Answer, Problem, Refused, TurnFault
 from proxy.turns.memory import Memory
 from proxy.turns.outcome import End
+from proxy.turns.refusals import Refusals, json_headers
 from proxy.turns.relay import Relay
 from proxy.turns.sink import Sink
 from proxy.turns.turn import Turn
@@ -59,6 +60,7 @@ class Turns:
         self._host = host
         self._pool = pool
         self._http = http
+        self._refusals = Refusals(memory, host)
 
     async def run(self, turn: Turn, sink: Sink) -> None:
         """Answer the caller through `sink`. The outcome is filled in on every way out. Raises CallerGone."""
@@ -89,7 +91,7 @@ class Turns:
 
     async def _exchange(self, turn: Turn, sink: Sink) -> None:
         """Send the create, wait for the first event, relay to the end. Raises TurnFault."""
-        lease = turn.lease = turn.lease or await self._pool.lease(turn.key, turn.patience)
+        lease = turn.lease = turn.lease or await self._pool.lease(turn.key, turn.patience, named=turn.doubted is None)
         frame, probe = self._frames(turn, lease)
         # What must not run again is lost with its line: there is no plain HTTP to get to sooner.
         once = turn.reran or turn.request.acts or self._settings.replay == "unsent"
@@ -101,7 +103,8 @@ class Turns:
         turn.patience.ran()
         batch = await self._first_events(lease)
         if batch[0].kind is Kind.ERROR:
-            raise self._refused(turn, lease, batch[0])
+            raise self._refusals.fault(turn, lease, batch[0])
+        self._refusals.none(turn, lease)
         turn.phase = Phase.STREAMING
         turn.outcome.first_event_seconds = time.monotonic() - turn.began
         await self._deliver(turn, sink, lease, batch)
@@ -144,6 +147,7 @@ class Turns:
 
         def on_end() -> None:
             self._memory.note(turn, lease, said)
+            lease.lane.single = turn.begins and not any(kind(item).endswith("_call") for item in said.items)
             self._release(turn)
 
         turn.relay = Relay(lease, sink, self._settings.timeouts, said, on_end)
@@ -153,26 +157,9 @@ class Turns:
         if not sink.wants_json:
             await sink.end()
         elif refused:
-            await self._answer(turn, sink, Answer(refused.status, refused.body, _json_headers(refused.headers)))
+            await self._answer(turn, sink, Answer(refused.status, refused.body, json_headers(refused.headers)))
         else:
-            await self._answer(turn, sink, Answer(200, _response(said), _json_headers({})))
-
-    def _refused(self, turn: Turn, lease: Lease, event: Event) -> TurnFault:
-        """The first event is an error: which fault it is, and what it means for the head that was named."""
-        said = refusal(event.frame)
-        if turn.continued and said.minds(turn.continued.response_id):
-            self._memory.not_found(turn.continued, lease)
-            return TurnFault(Fault.NOT_FOUND, "the upstream no longer knew the response")
-        if lease.named and said.no_lanes:
-            if said.lanes_used_up:
-                self._host.refused_name(lease.lane.lanes.taken)
-            else:
-                self._host.refused_lanes()
-            lease.spoil(Whole.LANES_REFUSED)
-            return TurnFault(Fault.NO_LANES, "the host took no stream_id")
-        self._memory.rejected(turn, lease, said.status)
-        answer = Answer(said.status, said.body, _json_headers(said.headers))
-        return TurnFault(Fault.REJECTED, f"the upstream answered with {said.status}", answer)
+            await self._answer(turn, sink, Answer(200, _response(said), json_headers({})))
 
     async def _recover(self, turn: Turn, sink: Sink, fault: TurnFault) -> bool:
         """Do what the table says. Returns whether the turn goes on."""
@@ -287,7 +274,3 @@ def _response(said: Said) -> bytes:
         return said.response()
     except NotAnEvent as error:
         raise TurnFault(Fault.GARBAGE, str(error)) from error
-
-
-def _json_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    return {"content-type": "application/json", **headers}

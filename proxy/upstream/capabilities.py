@@ -1,5 +1,6 @@
 """A host: what it can do by the table, and what was learned of it while running."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,6 +18,8 @@ _MIB = 1_048_576
 _TRIES = 2
 # Models of which it is remembered what they do with an id that they do not know.
 _MOST_MODELS = 1_024
+# A limit that is said to be reached sooner is another one, or a mistake: rotation would follow upon every turn.
+_LEAST_AGE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,11 @@ class Host:
         self.known = known
         self.has_lanes = known.lanes
         """Whether creates are given a stream_id; False for good once the host refused one."""
-        self.names = MOST_NAMED
-        """How many lanes a connection there may name."""
+        self.takes_names = False
+        """Whether it has answered under a lane's name."""
+        self._names = MOST_NAMED
+        self._mixed_up_at = -math.inf
+        self._did_without: tuple[int, float] | None = None
         self._forks: bool | None = None
         # By model, where the table does not know: behind one host each may have a backend of its own.
         self._verdicts: cachetools.LRUCache[bytes, bool] = cachetools.LRUCache(_MOST_MODELS)
@@ -136,14 +142,52 @@ class Host:
         """The host lost a context unseen: no more deltas to it."""
         self.suspect = True
 
+    def mixed_up(self, *, certain: bool) -> None:
+        """Whose a frame on a shared line was could not be told. Twice within a while, or `certain`: no lanes."""
+        now, last = self._clock(), self._mixed_up_at
+        self._mixed_up_at = now
+        if certain or now - last <= self.recheck_seconds:
+            self.refused_lanes()
+
+    def refused_age(self, seconds: float) -> None:
+        """A connection of that age had reached the limit: others are replaced before it from now on."""
+        if seconds >= _LEAST_AGE:
+            self.known = replace(self.known, age_limit_seconds=min(seconds, self.known.age_limit_seconds))
+
+    @property
+    def names(self) -> int:
+        """How many lanes a connection there may name."""
+        return self._names if self.has_lanes else 0
+
+    def did_without(self, ahead: int) -> None:
+        """What was refused under a name, no reason told, went well without. So many names were used before that one.
+
+        Of a host that never took a name this shows that it takes none. For others it may be chance: once.
+        """
+        now, last = self._clock(), self._did_without
+        self._did_without = ahead, now
+        if not ahead and not self.takes_names:
+            self.refused_lanes()
+        elif last and now - last[1] <= self.recheck_seconds:
+            most = max(ahead, last[0])
+            if most:
+                self.refused_name(most)
+            else:
+                self.refused_lanes()
+
     def refused_lanes(self) -> None:
         """The host knows no stream_id."""
         self.has_lanes = False
 
-    def lanes(self, connection: int, clock: Callable[[], float]) -> Lanes:
+    def lanes(self, connection: int, clock: Callable[[], float], *, named: bool, tight: Callable[[], bool]) -> Lanes:
         """Those of a new connection there, which minds what is learned of the host later."""
         return Lanes(
-            connection, named=self.has_lanes, clock=clock, names=lambda: self.names, forks=lambda: self.has_forks
+            connection,
+            named=named,
+            clock=clock,
+            names=lambda: self.names,
+            forks=lambda: self.has_forks,
+            tight=tight,
         )
 
     @property
@@ -160,9 +204,9 @@ class Host:
         self._forks = self._forks or False
         return not self._forks
 
-    def refused_name(self, taken: int) -> None:
-        """It took no more names on a connection than these."""
-        self.names = max(1, min(taken, self.names))
+    def refused_name(self, ahead: int) -> None:
+        """It took no more names on a connection than were used before this one."""
+        self._names = max(1, min(ahead, self._names))
 
     def refused_websocket(self) -> None:
         """The host has no WebSocket mode, as far as can be seen now."""

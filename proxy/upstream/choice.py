@@ -5,6 +5,7 @@ from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 from proxy.config import Pool as Limits
+from proxy.core.lanes import MOST_IN_FLIGHT
 
 # With lanes. Conversations that a connection takes before another is opened: less than the 16 turns that it may have in
 # flight, so that each finds room there when they all speak at once, and that some is left for forks.
@@ -32,6 +33,10 @@ class Room(Protocol):
     def conversations(self) -> int:
         """How many it carries, those at rest among them."""
 
+    @property
+    def has_single(self) -> bool:
+        """Whether a conversation that was over after its first turn can be given up there."""
+
     def spare(self) -> object | None:
         """A lane for a turn, without a conversation being given up."""
 
@@ -53,10 +58,18 @@ class Sight(Protocol):
 
 
 class Coming(NamedTuple):
-    """Dials under way."""
+    """Dials under way, and who wants what they bring."""
 
     own: int
     all: int
+    waiting: int = 0
+    """Turns of the same caller that wait already, ahead of this one."""
+    each: int = MOST_IN_FLIGHT - 1
+    """How many turns find room on a connection beside the one that it is opened for."""
+
+    def promised(self, own: Sequence[Sight]) -> int:
+        """How many of those who wait will find room on what is being opened, or has not shown its lanes yet."""
+        return self.each * (self.own + sum(one.lanes.promising for one in own))
 
 
 class Move(Enum):
@@ -72,29 +85,29 @@ def choose(
     """The connection for a turn that continues nothing.
 
     In this order: one with a lane that remembers no conversation; a new one; a new one in place of another key's
-    oldest idle one; the oldest of its own with an idle lane, whose conversation is given up. With lanes, `_shared`
-    says when one is full enough, and when there are enough.
+    oldest idle one; the oldest of its own with an idle lane, whose conversation is given up (first those where one was
+    over after its first turn). With lanes, `_shared` says when one is full enough, and when there are enough.
 
     Returns:
         (None, connection): use it. (DIAL, None): open one. (DIAL, connection): close that one, open one. (WAIT, None).
     """
-    more = _more(own, others, coming, limits)
+    dial = more(own, others, coming, limits)
     spare = [one for one in own if one.lanes.spare()]
     if lanes:
-        shared = _shared(own, spare, coming, more=more == (Move.DIAL, None))
+        shared = _shared(own, spare, coming, more=dial == (Move.DIAL, None))
         if shared:
             return shared
     elif spare:
         return None, max(spare, key=lambda one: one.used_at)
-    if more:
-        return more
+    if dial:
+        return dial
     occupied = [one for one in own if one.lanes.oldest()]
     if occupied:
-        return None, min(occupied, key=lambda one: one.used_at)
+        return None, min(occupied, key=lambda one: (not one.lanes.has_single, one.used_at))
     return Move.WAIT, None
 
 
-def _more(
+def more(
     own: Sequence[Sight], others: Sequence[Sight], coming: Coming, limits: Limits
 ) -> tuple[Move, Sight | None] | None:
     """How one more connection may be had, if it may."""
@@ -112,7 +125,7 @@ def _shared(
     """The choice among connections that many conversations share; None where one more is due, given room for `more`.
 
     First one that carries few; then new ones, up to a number; then the one that carries least; then what is about to
-    have room; then one whose conversation has ended.
+    have room, as far as it goes; then one whose conversation has ended.
     """
     light = [one for one in spare if one.lanes.conversations < _FEW]
     if light:
@@ -121,7 +134,7 @@ def _shared(
         return None
     if spare:
         return None, min(spare, key=lambda one: one.lanes.conversations)
-    if coming.own or any(one.lanes.promising for one in own):
+    if coming.waiting < coming.promised(own):
         return Move.WAIT, None
     rested = [one for one in own if one.lanes.rested()]
     return (None, min(rested, key=lambda one: one.used_at)) if rested else None

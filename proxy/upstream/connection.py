@@ -10,7 +10,7 @@ from websockets.protocol import State as SocketState
 from proxy.config import Settings
 from proxy.core.events import Event, Kind, NotAnEvent, unnamed
 from proxy.core.heads import Head
-from proxy.core.lane import Lane, OutOfPlace, State, Verdict, Whose
+from proxy.core.lane import Lane, OutOfPlace, State, Unowned, Verdict, Whose
 from proxy.core.lanes import Lanes
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
@@ -215,7 +215,7 @@ class Connection:
             # Where several turns share the line it cannot be told whose this was: most of them are bystanders.
             shared = self.lanes.in_flight > 1
             if shared:
-                self.host.refused_lanes()
+                self.host.mixed_up(certain=isinstance(error, Unowned))
             self._end(TurnFault(Fault.LINE_LOST if shared else Fault.GARBAGE, f"the upstream sent {error}"))
             self._socket.transport.abort()
         else:
@@ -244,6 +244,7 @@ class Connection:
         """Give an event to whom it belongs. Raises OutOfPlace, NotAnEvent where that cannot be told."""
         if event.kind is Kind.ERROR and refusal(event.frame).connection_limit:
             self.lanes.retire(Whole.ROTATED)
+            self.host.refused_age(time.monotonic() - self.opened_at)
             self._end(TurnFault(Fault.CONNECTION_LIMIT, "the host's age limit"), self.lanes.asked_by(event))
             return
         was_named, was_proven = self.lanes.named, self.lanes.proven

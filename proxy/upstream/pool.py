@@ -1,16 +1,15 @@
 """The pool: the open connections of each pool key, and which of them a turn gets."""
 
-import asyncio
 import contextlib
 import random
 import time
-from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from proxy.config import Settings
 from proxy.core.heads import Head, Heads
+from proxy.core.lanes import MOST_IN_FLIGHT
 from proxy.core.reasons import Whole
 from proxy.core.recovery import Fault
 from proxy.errors import TurnFault
@@ -18,24 +17,17 @@ from proxy.tasks import Tasks
 from proxy.upstream.address import PoolKey
 from proxy.upstream.breaker import Breakers
 from proxy.upstream.capabilities import Host
-from proxy.upstream.choice import Coming, Move, choose
+from proxy.upstream.choice import Coming, Move, choose, more
 from proxy.upstream.connection import Connection
 from proxy.upstream.dial import Dialler
 from proxy.upstream.lease import Lease
 from proxy.upstream.patience import Patience
 from proxy.upstream.socket import Socket
 from proxy.upstream.status import PoolStatus, SocketStatus
+from proxy.upstream.waiting import Waiting, Wish
 
 # Longer than a socket's closing handshake may take.
 _CLOSE_SECONDS = 1.5
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    """A turn that waits for a lane, or for the right to dial (counted as coming already)."""
-
-    key: PoolKey
-    given: "asyncio.Future[Lease | Move]"
 
 
 class Pool:
@@ -71,7 +63,8 @@ class Pool:
             clock=time.monotonic,
             notice=notice,
         )
-        self._waiting: deque[_Waiter] = deque()
+        self._waiting = Waiting(self._limits.wait_seconds, self)
+        self._age = host.known.age_limit_seconds
         self._closed = False
 
     @property
@@ -89,13 +82,19 @@ class Pool:
 
     def sweep(self) -> None:
         """Give up lines that are closing; rotate those that near their age limit, each when its turns are done."""
-        now = time.monotonic()
+        now, age = time.monotonic(), self._host.known.age_limit_seconds
         for connection in list(self._numbered.values()):
+            if age < self._age:  # a shorter limit was met
+                connection.expires = min(connection.expires, self._expiry(connection.opened_at))
             if not connection.open:
                 # What came before the close may still be on its way to its turn: a busy line ends by itself.
                 connection.retire(Whole.CONNECTION_LOST)
             elif now >= connection.expires and not connection.lanes.retiring:
                 connection.retire(Whole.ROTATED)
+            elif connection.lanes.named and not self._host.has_lanes and not connection.lanes.retiring:
+                # There, what one caller is answered may be lost on others, or be taken for theirs.
+                connection.retire(Whole.LANES_REFUSED)
+        self._age = age
 
     def claim(self, head: Head, *, fork: bool) -> Lease | None:
         """The lane that remembers `head` (or one beside it, for a fork), leased at once; None where there is none."""
@@ -108,23 +107,27 @@ class Pool:
     def crowded(self, key: PoolKey) -> bool:
         """Whether more turns of this caller are about than connections that are known to carry many."""
         others = sum(one.lanes.promising for one in self._connections.get(key.digest, ())) > 1
-        return others or self._coming[key.digest] > 0 or any(one.key.digest == key.digest for one in self._waiting)
+        return others or self._coming[key.digest] > 0 or self._waiting.of(key) > 0
 
-    async def lease(self, key: PoolKey, patience: Patience) -> Lease:
-        """A lane for a turn that is sent in full, or continues a stored response. Raises TurnFault."""
+    async def lease(self, key: PoolKey, patience: Patience, *, named: bool = True) -> Lease:
+        """A lane for a turn that is sent in full, or continues a stored response. Raises TurnFault.
+
+        Not `named`: on a connection of its own, as on a host without lanes.
+        """
         if self._closed:
             raise TurnFault(Fault.POOL_FULL, "Openline is closing")
-        given = self._now(key)
+        wish = Wish(key, named)
+        given = self.now(wish, self._waiting.of(key))
         if given is Move.WAIT:
-            given = await self._wait(key, patience)
-        return given if isinstance(given, Lease) else await self._dial(key, patience)
+            given = await self._waiting.wait(wish, patience)
+        return given if isinstance(given, Lease) else await self._dial(wish, patience)
 
     def give_back(self, lease: Lease) -> None:
         """The turn is done with its lane."""
         connection = self._numbered.get(lease.lane.connection)
         if connection:
             connection.release(lease)
-        self._hand_over()
+        self._waiting.hand_over()
 
     def mute(self, lease: Lease) -> None:
         """Its create was not answered for as long as a turn waits: the line takes no new turns."""
@@ -142,70 +145,63 @@ class Pool:
             connection.close(Whole.CONNECTION_LOST)
         await self._tasks.finish(_CLOSE_SECONDS)
 
-    def _now(self, key: PoolKey) -> Lease | Move:
+    def now(self, wish: Wish, ahead: int) -> Lease | Move:
         """What can be had at once. A dial is counted as coming: it must follow."""
         self.sweep()
-        own = self._connections.get(key.digest, [])
-        others = [one for one in self._numbered.values() if one.key.digest != key.digest]
-        coming = Coming(self._coming[key.digest], self._coming.total())
-        move, sight = choose(own, others, coming, self._limits, lanes=self._host.has_lanes)
+        digest = wish.key.digest
+        all_ = self._connections.get(digest, [])
+        own = [one for one in all_ if wish.named or not one.lanes.named]
+        others = [one for one in self._numbered.values() if one.key.digest != digest]
+        unfit = len(all_) - len(own)  # these count all the same
+        coming = Coming(self._coming[digest] + unfit, self._coming.total() + unfit, ahead, self._each)
+        move, sight = choose(own, others, coming, self._limits, lanes=wish.named and self._host.has_lanes)
         chosen = next((one for one in (*own, *others) if one is sight), None)
         if move is Move.DIAL:
-            self._coming[key.digest] += 1
+            self._coming[digest] += 1
             if chosen:
                 chosen.retire(Whole.EVICTED)
             return Move.DIAL
         lane = chosen and (chosen.lanes.spare() or chosen.lanes.oldest())
         return chosen.lease(lane) if chosen and lane else Move.WAIT
 
-    async def _wait(self, key: PoolKey, patience: Patience) -> Lease | Move:
-        waiter = _Waiter(key, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiter)
-        try:
-            async with patience.waiting(self._limits.wait_seconds):
-                return await waiter.given
-        except TimeoutError as error:
-            if waiter.given.done() and not waiter.given.cancelled():
-                return waiter.given.result()
-            raise TurnFault(Fault.POOL_FULL, "all connections are busy") from error
-        except asyncio.CancelledError:
-            if waiter.given.done() and not waiter.given.cancelled():
-                self._return(key, waiter.given.result())
-            raise
-        finally:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+    @property
+    def _each(self) -> int:
+        """How many turns find room on a connection beside the one that it is opened for."""
+        return max(0, min(MOST_IN_FLIGHT, self._host.names) - 1)
 
-    def _return(self, key: PoolKey, given: Lease | Move) -> None:
+    def promised(self, wish: Wish) -> int:
+        """How many who wait will find room on connections that are on their way."""
+        return self._room(wish, self._connections.get(wish.key.digest, []))
+
+    def soon(self, wish: Wish) -> int:
+        """The same, without those whose model may think before it says a word."""
+        own = self._connections.get(wish.key.digest, ())
+        return self._room(wish, [one for one in own if one.asked or not one.lanes.awaited])
+
+    def _room(self, wish: Wish, own: Sequence[Connection]) -> int:
+        return Coming(self._coming[wish.key.digest], 0, 0, self._each if wish.named else 0).promised(own)
+
+    def _tight(self, key: PoolKey) -> bool:
+        """Whether a further turn of this caller has to take a conversation's place."""
+        own = self._connections.get(key.digest, [])
+        others = [one for one in self._numbered.values() if one.key.digest != key.digest]
+        coming = Coming(self._coming[key.digest], self._coming.total())
+        return not any(one.lanes.spare() for one in own) and more(own, others, coming, self._limits) is None
+
+    def back(self, wish: Wish, given: Lease | Move) -> None:
         """What was handed over came too late."""
         if isinstance(given, Lease):
             self.give_back(given)
         else:
-            self._coming -= Counter((key.digest,))
-            self._hand_over()
+            self._coming -= Counter((wish.key.digest,))
+            self._waiting.hand_over()
 
-    def _hand_over(self) -> None:
-        """Give what is free to those who wait for it, in their order."""
-        waiting, self._waiting = self._waiting, deque()
-        still: list[_Waiter] = []
-        nothing: set[bytes] = set()  # for these keys; to look again for each that waits would hold up all turns
-        for waiter in waiting:
-            if waiter.given.done():
-                continue
-            given = Move.WAIT if waiter.key.digest in nothing else self._now(waiter.key)
-            if given is Move.WAIT:
-                nothing.add(waiter.key.digest)
-                still.append(waiter)
-            else:
-                waiter.given.set_result(given)
-        self._waiting.extendleft(reversed(still))
-
-    async def _dial(self, key: PoolKey, patience: Patience) -> Lease:
+    async def _dial(self, wish: Wish, patience: Patience) -> Lease:
         """Open a connection and lease a lane of it. Its coming is counted already."""
-        began, judged = time.monotonic(), False
+        key, began, judged = wish.key, time.monotonic(), False
         try:
             self._check(key, patience)
-            lease = self._opened(key, await self._dialler.dial(key.headers, patience))
+            lease = self._opened(wish, await self._dialler.dial(key.headers, patience))
             judged = True  # by what comes on it
         except TurnFault as fault:
             if fault.fault in (Fault.DIAL_FAILED, Fault.UPGRADE_FORBIDDEN):
@@ -222,7 +218,7 @@ class Pool:
             if not judged:
                 self._breakers.untried(key.digest)
             self._coming -= Counter((key.digest,))
-            self._hand_over()
+            self._waiting.hand_over()
 
     def _check(self, key: PoolKey, patience: Patience) -> None:
         """Let a dial through, or raise TurnFault."""
@@ -242,15 +238,16 @@ class Pool:
             async with patience.waiting(_CLOSE_SECONDS):
                 await oldest.gone()
 
-    def _opened(self, key: PoolKey, socket: Socket) -> Lease:
+    def _opened(self, wish: Wish, socket: Socket) -> Lease:
         self._dialled += 1
+        key, named = wish.key, wish.named and self._host.has_lanes
         connection = Connection(
             socket,
             key,
             self._host,
-            self._host.lanes(self._dialled, time.monotonic),
+            self._host.lanes(self._dialled, time.monotonic, named=named, tight=lambda: self._tight(key)),
             settings=self._settings,
-            expires=self._expiry(),
+            expires=self._expiry(time.monotonic()),
             tasks=self._tasks,
             owner=self,
         )
@@ -262,11 +259,11 @@ class Pool:
             raise TurnFault(Fault.POOL_FULL, "Openline is closing")
         return connection.lease(lane)
 
-    def _expiry(self) -> float:
+    def _expiry(self, opened_at: float) -> float:
         """Rotation is spread, so that sockets opened together are not replaced together."""
         age = self._host.known.age_limit_seconds
         margin = min(self._limits.min_remaining_seconds, age / 5) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
-        return time.monotonic() + age - margin
+        return opened_at + age - margin
 
     def works(self, connection: Connection) -> None:
         """The first event came: the way to the host is good."""
@@ -274,7 +271,7 @@ class Pool:
 
     def room(self) -> None:
         """A lane came free by itself."""
-        self._hand_over()
+        self._waiting.hand_over()
 
     def ended(self, connection: Connection, dead: list[Head], reason: Whole) -> None:
         """A connection is closed: its heads are dead, and its place is free."""
@@ -293,4 +290,4 @@ class Pool:
         for head in dead:
             if not head.stored:
                 self._heads.bury(head, reason, detail)
-        self._hand_over()
+        self._waiting.hand_over()

@@ -137,7 +137,7 @@ class FarEnd:
             self._end(self.queues[create.lane][0], "not found")
         if create.stage is Stage.QUEUED and queued:
             self._say(create, "response.queued")
-        elif ending.endswith("error") and create.stage is Stage.QUEUED:
+        elif "error" in ending and create.stage is Stage.QUEUED:
             self._end(create, ending)  # refused
         elif create.stage is Stage.QUEUED:
             self._begin(create)

@@ -5,8 +5,8 @@ import pytest
 
 from proxy.core.events import Event, Kind, NotAnEvent
 from proxy.core.heads import Head
-from proxy.core.lane import OutOfPlace, State, Whose
-from proxy.core.lanes import MOST_IN_FLIGHT, MOST_NAMED, RESTED_SECONDS, Lanes
+from proxy.core.lane import Lane, OutOfPlace, State, Whose
+from proxy.core.lanes import MOST_IN_FLIGHT, MOST_NAMED, RESTED_SECONDS, SINGLE_SECONDS, Lanes
 from proxy.core.reasons import Whole
 from tests.core.laned import (
     COMPLETED,
@@ -330,6 +330,56 @@ def test_no_more_names_are_spent_than_the_host_takes() -> None:
     assert fresh.name == "l3"
 
 
+def test_a_name_that_was_refused_is_not_offered_again() -> None:
+    """Once it is known how few the host takes; a refused one below that number was refused for another reason."""
+    budget = [MOST_NAMED]
+    lanes = Lanes(1, named=True, clock=float, names=lambda: budget[0])
+    first = begin(lanes)
+    lanes.of(on(first)).take(CREATED)
+    second, third = begin(lanes), begin(lanes)
+    for lane in (second, third):
+        finish_refused(lane)
+    assert [lane.ahead for lane in lanes] == [0, 1, 2]
+    assert lanes.spare() is second
+    budget[0] = 2
+    begin_on(lanes, second)
+    assert lanes.spare() is None
+
+
+def test_with_half_of_its_names_given_up_a_connection_takes_no_new_turns() -> None:
+    """A new one has them all."""
+    lanes = Lanes(1, named=True, clock=float, names=lambda: 4)
+    for number, reason in ((1, None), (2, Whole.CONNECTION_LOST)):
+        lane = begin(lanes)
+        for kind in ("response.created", "error"):
+            lanes.of(on(lane, kind)).take(on(lane, kind))
+        lane.release()
+        assert lane.state is State.QUARANTINED
+        assert (len(list(lanes)), lanes.reason) == (number, reason)
+
+
+def test_a_connection_with_names_has_no_room_where_the_host_takes_none() -> None:
+    """Not even on lanes that it took before: on such a host what is said to one may be lost on another."""
+    budget = [MOST_NAMED]
+    lanes = Lanes(1, named=True, clock=float, names=lambda: budget[0])
+    finish(lanes, begin(lanes))
+    budget[0] = 0
+    assert (lanes.room, lanes.spare(), lanes.oldest()) == (False, None, None)
+    assert Lanes(2, named=False, clock=float, names=lambda: 0).spare()
+
+
+def finish_refused(lane: Lane) -> None:
+    """Its turn is refused, and over."""
+    lane.take(ERROR)
+    lane.release()
+
+
+def begin_on(lanes: Lanes, lane: Lane) -> None:
+    """One more turn on it."""
+    lanes.lease(lane)
+    lane.create(Whose.TURN)
+
+
 def test_the_names_that_a_host_took_are_counted() -> None:
     """Those of which it said something other than an error: its refusal of one more is none of them."""
     lanes = proven()
@@ -354,6 +404,45 @@ def test_what_is_kept_is_given_up_in_the_order_of_its_use() -> None:
     turn_on(lanes, one)
     one.kept = True
     assert lanes.spare() is other
+
+
+def test_what_was_over_after_one_turn_goes_first_and_soon() -> None:
+    """Whatever was used longest ago: of those the oldest, when it has rested for a little."""
+    clock = Clock()
+    lanes = proven(clock)
+    filled(lanes)
+    assert not lanes.has_single
+    loop, *_, older, newer = lanes
+    for clock.now, lane in ((1.0, older), (1.5, newer)):
+        turn_on(lanes, lane)
+        lane.single = True
+    assert lanes.has_single
+    assert lanes.oldest() is older
+    clock.now = 1.0 + SINGLE_SECONDS - 0.1
+    assert lanes.rested() is None
+    clock.now = 1.0 + SINGLE_SECONDS
+    assert lanes.rested() is older
+    turn_on(lanes, older)
+    assert not older.single
+    assert lanes.oldest() is newer
+    turn_on(lanes, newer)
+    assert lanes.oldest() is loop
+    assert lanes.rested() is None
+    clock.now = RESTED_SECONDS
+    assert lanes.rested() is loop
+
+
+def test_where_it_is_tight_a_fork_takes_the_oldest_lane_though_it_has_not_rested() -> None:
+    """A turn in full would have to take one too; its parent's is never taken."""
+    tight = False
+    lanes = Lanes(1, named=True, clock=Clock(), tight=lambda: tight)
+    filled(lanes)
+    first, second = list(lanes)[:2]
+    assert first.latest
+    assert not lanes.can_fork(first.latest)
+    tight = True
+    assert lanes.can_fork(first.latest)
+    assert lanes.claim(first.latest, fork=True) is second
 
 
 def test_a_fork_is_never_given_its_parents_lane() -> None:

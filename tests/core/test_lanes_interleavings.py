@@ -460,6 +460,7 @@ class Interleavings(RuleBasedStateMachine):
             if lane.state is State.IDLE and lane.name is not None:
                 self.quarantine(line, lane)
                 return
+            given_up = lane.state is State.QUARANTINED
             whose = lane.take(event)
         except OutOfPlace:
             assert line.odd, "an event is out of place"
@@ -470,7 +471,7 @@ class Interleavings(RuleBasedStateMachine):
             assert whose is Whose.NOBODY
             return
         assert lane is owner.lane
-        assert whose is (Whose.NOBODY if owner.gone else Whose.PROBE if create.asks else Whose.TURN)
+        assert whose is (Whose.NOBODY if owner.gone or given_up else Whose.PROBE if create.asks else Whose.TURN)
         if create.asks:
             return
         owner.begun |= event.type not in _BEFORE_PROGRESS
@@ -779,7 +780,7 @@ def walk_of_faults(walk: Interleavings) -> None:
     walk.go_on(0, TOOL, 0, sent=True)
     walk.go_on(0, USER, 0, sent=True)
     walk.arrive(0, 2)
-    walk.work(0, 4, "error, then failed", queued=True)
+    walk.work(0, 1, "error, then failed", queued=False)
     walk.hear_some(0, 100)
     walk.hear_some(0, 100)
     walk.open(lanes=True, named=True, hasty=True)

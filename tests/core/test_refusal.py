@@ -544,3 +544,23 @@ def test_any_bytes_give_an_answer(frame: bytes) -> None:
     """Bytes that are no JSON at all are answered too: the caller must not hang on them."""
     assert 400 <= refusal(frame).status <= 599
     assert "error" in msgspec.json.decode(refusal(frame).body)
+
+
+@pytest.mark.parametrize(
+    ("fields", "unknown", "known"),
+    [
+        ('"status":400,"error":{"message":"Bad Request"}', True, True),
+        ('"error":"Bad Request"', True, True),
+        ('"status":400,"error":{"code":"bad_request"}', True, True),
+        ('"status":500,"error":{"code":"server_error"}', True, False),
+        ('"status":400,"error":{"code":"odd"}', True, False),
+        ('"status":400,"error":{"code":"invalid_prompt"}', False, False),
+        ('"status":400,"error":{"code":"overloaded"}', False, False),
+        ('"status":400,"error":{"param":"model"}', False, False),
+        *((f'"status":{status},"error":{{}}', False, False) for status in (401, 403, 429)),
+    ],
+)
+def test_what_may_mean_the_lane(fields: str, *, unknown: bool, known: bool) -> None:
+    """Whatever names neither another cause nor another field; of a host known to take lanes, what says nothing."""
+    said = refusal(b'{"type":"error",%b}' % fields.encode())
+    assert (said.may_mean_lane(known=False), said.may_mean_lane(known=True)) == (unknown, known)

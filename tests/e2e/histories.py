@@ -184,6 +184,15 @@ async def _restarts(stage: Stage) -> list[Went]:
     return [await stage.turn(talk)]
 
 
+async def _reloads(stage: Stage) -> list[Went]:
+    await stage.starts()
+    talk = await stage.begun()
+    settings = stage.running.app.settings
+    pool = msgspec.structs.replace(settings.pool, wait_seconds=settings.pool.wait_seconds + 1)
+    stage.running.app.reload(msgspec.structs.replace(settings, pool=pool))
+    return [await stage.turn(talk)]
+
+
 async def _is_killed(stage: Stage) -> list[Went]:
     await stage.starts()
     talk = await stage.begun()
@@ -283,5 +292,6 @@ PLAYS: Mapping[str, Play] = {
     "The connection is lost between two turns": _play(_talking, _loses_the_line),
     "The connection is replaced before the host's age limit": _play(_talking, _grows_old),
     "Openline is stopped and started again": _restarts,
+    "Settings by which turns go upstream are changed, and Openline is told to reload": _reloads,
     "Openline is killed within 30 s of the answer, and started again": _is_killed,
 }

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from proxy.config import Match, Pool, Settings
-from proxy.core.lanes import MOST_IN_FLIGHT, MOST_NAMED, RESTED_SECONDS
+from proxy.core.lanes import MOST_IN_FLIGHT, MOST_NAMED, RESTED_SECONDS, SINGLE_SECONDS
 from proxy.server import app
 from proxy.simulator import Behaviour
 from proxy.upstream import choice, drain
@@ -155,6 +155,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         f"{choice._FEW} conversations",
         f"{choice._ENOUGH} connections",
         f"rested for {RESTED_SECONDS:.0f} s",
+        f"({SINGLE_SECONDS:.0f} s, and before all others",
         f"for {drain._SECONDS:.0f} s and {drain._BYTES // 1024} KiB",
         f"`pool.max_connections_per_key` ({limits.max_connections_per_key})",
         f"every {app._SAVE_SECONDS:.0f} s",

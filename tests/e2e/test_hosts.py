@@ -210,6 +210,11 @@ async def test_the_budgets_of_one_connection(at: At) -> None:
         ("xAI", "unknown_parameter", "flat", ("status", "code")),
         ("Vercel", "text", "wrapped", ()),
         ("LiteLLM", "text", "text", ()),
+        ("unknown", "vague", "wrapped", ()),
+        ("unknown", "vague", "wrapped", ("status",)),
+        ("Vercel", "vague", "flat", ("stream_id",)),
+        ("Azure", "vague", "detail", ()),
+        ("ChatGPT", "vague", "text", ()),
     ],
 )
 async def test_a_host_that_refuses_lanes(
@@ -288,6 +293,41 @@ async def test_siblings_on_a_host_with_fewer_names(at: At) -> None:
         await ask_all(running, grown)
         ran_as_asked(running, [parent, *siblings, *grown])
         assert "lanes_refused" in {reply.reason for reply in replies}
+
+
+async def test_single_calls_take_no_lane_from_a_loop(at: At) -> None:
+    """Titles and summaries, however many: on the only socket there is, they give each other up, and loops go on."""
+    async with at(
+        HOSTS["OpenAI"], pool=Pool(max_connections=1, max_connections_per_key=1, wait_seconds=15.0)
+    ) as running:
+        loops = callers(6)
+        for round_ in range(3):
+            loops = all_followed(loops, replies := await ask_all(running, loops))
+            assert routes(replies) == {later(HOSTS["OpenAI"]) if round_ else ("full", "first"): 6}
+            for batch in range(4):
+                await ask_all(running, [chat(f"Title {round_} {batch} {number}. [[rounds=0]]") for number in range(9)])
+
+
+async def test_sub_agents_where_all_names_are_used_and_no_socket_more_is_allowed(at: At) -> None:
+    """They take the places of conversations, as full turns would have to, and are deltas as long as there are any."""
+    async with at(
+        HOSTS["OpenAI"], pool=Pool(max_connections=1, max_connections_per_key=1, wait_seconds=15.0)
+    ) as running:
+        parent = chat("Talk. [[rounds=0]]")
+        (reply,) = await ask_all(running, [parent])
+        siblings = children(parent, reply.output)
+        for batch in range(3):
+            await ask_all(running, callers(9) if not batch else [chat(f"{batch} {n}. [[rounds=2]]") for n in range(9)])
+        assert routes(await ask_all(running, siblings)) == {("delta", ""): _CALLERS}
+
+
+async def test_a_person_goes_on_from_a_first_answer_without_a_call(at: At) -> None:
+    """Its lane is given up before others, and not unless it is needed."""
+    async with at(HOSTS["OpenAI"]) as running:
+        talk = chat("Hello. [[rounds=0]]")
+        (reply,) = await ask_all(running, [talk])
+        await ask_all(running, [chat(f"Title {number}. [[rounds=0]]") for number in range(9)])
+        assert routes(await ask_all(running, [talk.followed(reply.output)])) == {("delta", ""): 1}
 
 
 @pytest.mark.parametrize("most", [1, 2])

@@ -6,9 +6,10 @@ import pytest
 
 from proxy.config import Pool
 from proxy.simulator import Fault
+from proxy.simulator.behaviour import Link
 from proxy.tasks import Tasks
 from tests.e2e.hosts import HOSTS
-from tests.e2e.stack import chat, prompt_of
+from tests.e2e.stack import Chat, Stack, chat, prompt_of
 from tests.e2e.test_hosts import (
     At,
     all_followed,
@@ -16,6 +17,7 @@ from tests.e2e.test_hosts import (
     at,
     authority,
     callers,
+    keeps_to,
     named,
     ran_as_asked,
     routes,
@@ -84,6 +86,51 @@ async def test_a_ninth_caller_is_not_held_up_by_eight_that_think(at: At) -> None
         await running.sim.until(lambda: len(running.sim.faults.struck) == 9, 2.0)
         running.sim.faults.clear()
         assert routes([await answer for answer in answers]) == {("full", "first"): 9}
+
+
+async def test_names_that_are_refused_for_no_reason_told(at: At) -> None:
+    """It is learned how few there are, and each turn is answered all the same."""
+    async with at(HOSTS["OpenAI"], named_lanes=2, error_shape="text") as running:
+        first = callers(24)
+        second = all_followed(first, await ask_all(running, first))
+        third = all_followed(second, await ask_all(running, second))
+        before = len(running.creates())
+        await ask_all(running, third)
+        assert {entry.outcome for entry in running.creates()[before:]} == {"completed"}
+
+
+async def test_errors_that_name_no_lane_cost_others_once(at: At) -> None:
+    """From then on the host has no lanes, nor do connections that had some: a second mistake is its caller's alone."""
+    async with at(HOSTS["OpenAI"], error_omits=frozenset({"stream_id"})) as running:
+        first = callers()
+        second = all_followed(first, await ask_all(running, first))
+        await mistaken_among(running, second)
+        before = len(running.creates())
+        assert await mistaken_among(running, second) == (400, {200})
+        assert not any(named(entry) for entry in running.creates()[before:])
+
+
+async def mistaken_among(running: Stack, talks: list[Chat]) -> tuple[int, set[int]]:
+    """While all of these are being answered somebody makes a mistake: the status that he gets, and those of theirs."""
+    tasks, struck = Tasks(), len(running.sim.faults.struck)
+    refused = [entry for entry in running.creates() if entry.outcome == "rejected"]
+    running.sim.faults.add(Fault("hang", "events", after=2, times=len(talks)))
+    asked = [tasks.start(running.ask(talk.set(stream=False).body), "caller") for talk in talks]
+    await running.sim.until(lambda: len(running.sim.faults.struck) == struck + len(talks))
+    wrong = chat("").body | {"input": [{"type": "function_call_output", "call_id": "none", "output": "x"}]}
+    mistaken = tasks.start(running.ask(wrong), "mistaken caller")
+    await running.sim.until(lambda: sum(one.outcome == "rejected" for one in running.creates()) > len(refused))
+    running.sim.faults.clear()
+    return (await mistaken).status, {(await one).status for one in asked}
+
+
+async def test_a_crowd_far_from_its_host(at: At) -> None:
+    """By the default settings a turn waits for a dial and an echo though both take longer than its wait for others."""
+    async with at(HOSTS["OpenAI"], link=Link(latency=0.28)) as running:
+        asked = callers(24)
+        assert routes(await ask_all(running, asked)) == {("full", "first"): 24}
+        keeps_to(running, asked, lanes=True)
+        assert len(running.sim.handshakes) <= 8
 
 
 @pytest.mark.parametrize("most", [1, 2])

@@ -164,7 +164,9 @@ async def test_a_request_too_many_is_told_so() -> None:
         await rig.sim.until(lambda: len(rig.sim.faults.struck) == 1)
         async with connected(rig.url) as line:
             await line.send(CREATE)
-            assert overloaded(await line.response())
+            response = await line.response()
+            assert overloaded(response)
+            assert response.header("x-openline-route") is None
             assert await line.at_end()
         assert (await rig.ask("GET", "/healthz")).status == 200
         rig.sim.faults.release()

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from proxy.config import Timeouts
-from proxy.core.reasons import Passed, Route
+from proxy.core.reasons import Passed, Route, Whole
 from proxy.server.responses import HttpSink, labels
 from proxy.simulator import Behaviour, Fault
 from proxy.turns.outcome import End, Outcome
@@ -366,11 +366,15 @@ async def test_the_next_turn_on_the_terminal_byte_is_a_delta(rig: Rig) -> None:
 
 
 def test_labels() -> None:
-    """The route always, the reason where there is one."""
+    """The route, and the reason where there is one; no route where Openline refused what took none."""
     outcome = Outcome("ol_1", Route.DELTA)
     assert labels(outcome) == {"x-openline-route": "delta"}
     outcome.route, outcome.reason = Route.PASSTHROUGH, Passed.QUERY
     assert labels(outcome) == {"x-openline-route": "passthrough", "x-openline-reason": "query"}
+    outcome.end = End.ERROR
+    assert labels(outcome) == {}
+    outcome.route, outcome.reason = Route.FULL, Whole.FIRST
+    assert labels(outcome) == {"x-openline-route": "full", "x-openline-reason": "first"}
 
 
 async def test_a_caller_that_is_gone_is_told_apart() -> None:

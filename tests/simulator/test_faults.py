@@ -7,6 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidMessage, InvalidStatus
 
 from proxy.simulator import Fault, possible
+from proxy.simulator.connection import Connection
 from proxy.simulator.faults import KINDS, PLACES, TURN_PLACES, Faults, What, Where
 from proxy.simulator.watch import Watch
 from proxy.tasks import Tasks
@@ -265,6 +266,18 @@ async def test_upgrades_can_hang(running: Running) -> None:
         await running.http.get(f"{running.base}/responses", headers=headers, timeout=aiohttp.ClientTimeout(total=0.05))
     assert running.sim.faults.struck == [Fault("hang", "upgrade")]
     assert running.sim.connections == 0
+
+
+async def test_now_strikes_the_others_though_one_is_closing(running: Running) -> None:
+    """What is written to a socket on its way out is lost, and no failure of the call."""
+    _, other = await running.socket(), await running.socket()
+    first = next(iter(running.sim._host.sockets.values()))
+    assert isinstance(first, Connection)
+    transport = first._request.transport
+    assert transport is not None
+    transport.close()
+    await running.sim.strike(Fault("garbage", "now"))
+    assert await other.connection.recv()
 
 
 @pytest.mark.parametrize("what", [what for where, what in CELLS if where == "now"])

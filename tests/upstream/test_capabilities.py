@@ -138,6 +138,51 @@ def test_whether_a_host_forks_is_learned_once() -> None:
     assert other.has_forks
 
 
+def test_what_goes_well_without_a_name_alone_shows_that_there_are_no_lanes() -> None:
+    """Of a host that never took one; of another when it recurs within recheck_seconds, and at first only the number."""
+    now = 0.0
+    one = Host(Capabilities(lanes=True), recheck_seconds=3.0, clock=lambda: now)
+    one.did_without(0)
+    assert (one.has_lanes, one.names) == (False, 0)
+    one = Host(Capabilities(lanes=True), recheck_seconds=3.0, clock=lambda: now)
+    one.takes_names = True
+    one.did_without(5)
+    now = 3.1
+    one.did_without(7)
+    assert (one.has_lanes, one.names) == (True, 32)
+    one.did_without(6)
+    assert (one.has_lanes, one.names) == (True, 7)
+    one.did_without(0)
+    assert one.has_lanes
+    one.did_without(0)
+    assert not one.has_lanes
+
+
+def test_frames_that_are_nobodys_cost_lanes_when_they_recur() -> None:
+    """Once is an accident, twice within recheck_seconds is how the host is; so is an error that names no lane."""
+    now = 0.0
+    one = Host(Capabilities(lanes=True), recheck_seconds=3.0, clock=lambda: now)
+    for now in (0.0, 3.1):  # noqa: B007 - the clock's
+        one.mixed_up(certain=False)
+        assert one.has_lanes
+    now = 6.0
+    one.mixed_up(certain=False)
+    assert not one.has_lanes
+    one = Host(Capabilities(lanes=True), recheck_seconds=3.0, clock=lambda: now)
+    one.mixed_up(certain=True)
+    assert not one.has_lanes
+
+
+def test_an_age_limit_is_learned_where_it_can_be_one() -> None:
+    """The least that was met counts; what is said to be reached at once is another limit."""
+    one = Host(Capabilities(), recheck_seconds=1, clock=lambda: 0.0)
+    learned = []
+    for age in (4_000.0, 900.0, 1_200.0, 4.9, 6.0):
+        one.refused_age(age)
+        learned.append(one.known.age_limit_seconds)
+    assert learned == [3_600.0, 900.0, 900.0, 900.0, 6.0]
+
+
 def test_a_question_that_twice_ended_the_line_is_asked_no_more_for_now() -> None:
     """Once may be an accident; after the second time the host is asked again when recheck_seconds have passed."""
     now = 0.0

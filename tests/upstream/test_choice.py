@@ -21,6 +21,7 @@ class Seen:
     ended: bool = False
     promising: bool = False
     retiring: bool = False
+    has_single: bool = False
     conversations: int = 0
 
     @property
@@ -41,6 +42,7 @@ class Seen:
         return self if self.ended else None
 
 
+ONCE = Seen(3, has_single=True)
 SPARE = Seen(1, spares=True)
 NEWER_SPARE = Seen(2, spares=True)
 OLD = Seen(1)
@@ -66,6 +68,7 @@ LIMITS = Limits(max_connections=4, max_connections_per_key=2)
         ([BUSY], [], Coming(0, 3), (Move.WAIT, None)),
         ([OLD, NEW], [], Coming(0, 0), (None, OLD)),
         ([NEW, OLD], [OLD], Coming(0, 0), (None, OLD)),
+        ([OLD, ONCE], [], Coming(0, 0), (None, ONCE)),
         ([BUSY_WITH_HEADS, OLD], [], Coming(0, 0), (None, BUSY_WITH_HEADS)),
         ([BUSY], [BUSY, OLD, NEW], Coming(0, 0), (Move.DIAL, OLD)),
         ([OLD], [BUSY, BUSY, NEW], Coming(0, 0), (Move.DIAL, NEW)),
@@ -85,7 +88,15 @@ def test_the_order_of_choice(
 
 
 sights = st.lists(
-    st.builds(Seen, st.floats(0, 9), busy=st.booleans(), spares=st.booleans(), occupied=st.booleans()), max_size=5
+    st.builds(
+        Seen,
+        st.floats(0, 9),
+        busy=st.booleans(),
+        spares=st.booleans(),
+        occupied=st.booleans(),
+        has_single=st.booleans(),
+    ),
+    max_size=5,
 )
 
 
@@ -103,7 +114,8 @@ def test_a_choice_breaks_no_limit(
         assert sight is not None
         pool = spare or occupied
         assert any(sight is one for one in pool)
-        assert sight.used_at == (max if spare else min)(one.used_at for one in pool)
+        oldest = [one for one in pool if one.has_single] or pool
+        assert sight.used_at == (max(one.used_at for one in pool) if spare else min(one.used_at for one in oldest))
     if move is Move.DIAL:
         assert not spare
         assert len(own) + own_coming < per_key
@@ -159,6 +171,13 @@ ROOMY = Limits(max_connections=12, max_connections_per_key=10)
         ([OLD, UNPROVEN], [BUSY] * 10, Coming(0, 0), (Move.WAIT, None)),
         ([OLD, AT_REST], [BUSY] * 10, Coming(0, 0), (None, AT_REST)),
         ([OLD, FULL], [BUSY] * 10, Coming(0, 0), (None, OLD)),
+        ([UNPROVEN] + [FULL] * 7, [], Coming(0, 0, waiting=14), (Move.WAIT, None)),
+        ([UNPROVEN] + [FULL] * 7, [], Coming(0, 0, waiting=15), (Move.DIAL, None)),
+        ([UNPROVEN] + [FULL] * 7, [], Coming(1, 1, waiting=29), (Move.WAIT, None)),
+        ([UNPROVEN] + [FULL] * 7, [], Coming(1, 1, waiting=30), (Move.DIAL, None)),
+        ([UNPROVEN, AT_REST] + [FULL] * 7, [], Coming(1, 1, waiting=30), (None, AT_REST)),
+        ([UNPROVEN] + [FULL] * 7, [], Coming(1, 1, waiting=1, each=1), (Move.WAIT, None)),
+        ([UNPROVEN] + [FULL] * 7, [], Coming(1, 1, waiting=2, each=1), (Move.DIAL, None)),
     ],
 )
 def test_the_order_of_choice_with_lanes(

@@ -557,18 +557,44 @@ async def test_an_abandoned_lane_drains_and_is_used_again(rig: Rig) -> None:
 
 
 async def test_an_abandoned_answer_that_an_error_breaks_off(rig: Rig) -> None:
-    """Some hosts say `response.failed` behind the error: no other turn may have that lane, and the line goes."""
+    """Some hosts say `response.failed` behind the error: no other turn may have that lane. The line is kept."""
     connection, line, one, two = await two_lanes(rig)
     connection.release(one)
     drain = named("drain")
     await line.send(event("error", stream_id="l1", code="server_error", message="no"))
     await over(drain)
-    assert (connection.lanes.retiring, connection.lanes.spare()) == (True, None)
+    assert one.lane.state is State.QUARANTINED
+    spare = connection.lanes.spare()
+    assert spare is not None
+    assert spare.name == "l3"
     failed = event("response.failed", stream_id="l1", response={"id": "resp_a", "status": "failed"})
     await line.send(failed, *said("resp_b", stream_id="l2")[1:])
     assert (await types(two, 3))[-1] == "response.completed"
     connection.release(two)
-    await line.closed()
+    assert connection.open
+
+
+async def test_an_abandoned_create_that_is_refused(rig: Rig) -> None:
+    """It ends there, nothing of it had come: its lane is free again, and the others notice nothing."""
+    connection, line, *_ = await two_lanes(rig)
+    three = await send(connection)
+    connection.release(three)
+    drain = named("drain")
+    await line.send(event("error", stream_id="l3", status=429, error={"code": "rate_limit_exceeded"}))
+    await over(drain)
+    assert three.lane.state is State.IDLE
+    assert not connection.lanes.retiring
+    assert connection.lanes.spare() is three.lane
+
+
+async def test_a_nameless_error_in_mid_answer_retires_the_line(rig: Rig) -> None:
+    """What may follow it has no name either, and could be taken for another turn's."""
+    connection, line, one, two = await two_lanes(rig)
+    await line.send(*said("resp_a", stream_id="l1")[1:])
+    await types(one, 3)
+    await line.send(event("error", code="server_error", message="no"))
+    assert await types(two, 1) == ["error"]
+    assert connection.lanes.retiring
 
 
 async def test_a_long_drain_gives_the_lane_up(rig: Rig) -> None:

@@ -6,10 +6,11 @@ from collections import Counter
 import pytest
 
 from proxy.config import Pool as Limits
+from proxy.core.recovery import Fault
 from proxy.upstream.lease import Lease
 from tests.turns.wiring import Recorder, Wiring, on
-from tests.upstream.peer import LIMIT, Line, Peer, created, failure, said, soon, until
-from tests.upstream.test_pool import CREATE, Rig
+from tests.upstream.peer import LIMIT, Line, Peer, created, failure, refusal, said, soon, until
+from tests.upstream.test_pool import CREATE, Rig, fault_of
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 PATIENT = Limits(max_connections_per_key=1, wait_seconds=LIMIT)
@@ -41,6 +42,77 @@ async def test_a_hundred_turns_at_once_share_eight_sockets(peer: Peer) -> None:
         assert len(lines) == len(peer.upgrades) == rig.pool.open_connections == 8
         assert len({lease.lane for lease in leased}) == 100
         assert max(Counter(lease.lane.connection for lease in leased).values()) <= 16
+
+
+async def test_a_crowd_waits_for_its_own_dials_however_short_the_wait_for_others_is(peer: Peer) -> None:
+    """What is being opened, or has yet to echo its first name, will have room: the setting is for what is busy."""
+    async with Rig(peer, Limits(wait_seconds=0.0), lanes="on") as rig:
+        peer.gate = asyncio.Event()
+        turns = [rig.leasing() for _ in range(100)]
+        await until(lambda: len(peer.upgrades) == 8)
+        peer.gate.set()
+        first = [await soon(turn) for turn in turns[:8]]
+        lines = [await peer.line() for _ in first]
+        for lease in first:
+            await lease.send(CREATE, b"{}", None)
+        for line in lines:
+            await line.frame()
+            await line.send(echo("l1"))
+        leased = [*first, *[await soon(turn) for turn in turns[8:]]]
+        assert max(Counter(lease.lane.connection for lease in leased).values()) <= 16
+        assert len(peer.upgrades) == 8
+
+
+async def test_a_crowd_opens_as_many_as_it_needs_at_once(peer: Peer) -> None:
+    """Those who wait fit into what is coming: for the others more is opened beside it, and not one by one."""
+    async with Rig(peer, Limits(), lanes="on") as rig:
+        peer.gate = asyncio.Event()
+        turns = [rig.leasing() for _ in range(200)]
+        await until(lambda: len(peer.upgrades) == 13)
+        assert len(rig.pool._waiting) == 187
+        peer.refusals.extend(refusal(503) for _ in range(3))
+        peer.gate.set()
+        await until(lambda: len(peer.upgrades) == 16)  # what three were to bring, others of those who wait see to
+        failed = [turn for turn in turns if turn.done() and turn.exception()]
+        assert len(failed) == 3
+
+
+async def test_who_waits_for_what_others_think_about_does_not_wait_long(peer: Peer) -> None:
+    """A lone create went out with no question ahead of it: its first event is the model's, and may take minutes."""
+    async with Rig(peer, Limits(max_connections_per_key=1, wait_seconds=0.0), lanes="on") as rig:
+        lease = await rig.lease()
+        await lease.send(CREATE, None, None)
+        assert await fault_of(rig.leasing()) is Fault.POOL_FULL
+
+
+async def test_who_waits_for_a_dial_that_fails_dials_himself(peer: Peer) -> None:
+    """What was to have room for both does not come."""
+    async with Rig(peer, Limits(max_connections_per_key=1, wait_seconds=0.0), lanes="on") as rig:
+        peer.gate = asyncio.Event()
+        peer.refusals.append(refusal(503))
+        first, second = rig.leasing(), rig.leasing()
+        await rig.waiting(1)
+        peer.gate.set()
+        assert await fault_of(first) is Fault.DIAL_FAILED
+        assert (await soon(second)).named == "l1"
+
+
+async def test_the_wait_is_short_once_nothing_more_is_on_its_way(peer: Peer) -> None:
+    """What came had room for fifteen of sixteen, and no more may be opened: the last is told so at once."""
+    async with Rig(peer, Limits(max_connections_per_key=1, wait_seconds=0.0), lanes="on") as rig:
+        peer.gate = asyncio.Event()
+        first = rig.leasing()
+        turns = [rig.leasing() for _ in range(15)]
+        await rig.waiting(15)
+        peer.gate.set()
+        lease = await soon(first)
+        await lease.send(CREATE, b"{}", None)
+        late = rig.leasing()
+        assert await fault_of(late) is Fault.POOL_FULL
+        line = await peer.line()
+        await line.send(echo("l1"))
+        assert len({(await soon(turn)).named for turn in turns}) == 15
+        assert not rig.pool._waiting
 
 
 async def test_conversations_fill_a_socket_before_the_next_is_opened(peer: Peer) -> None:

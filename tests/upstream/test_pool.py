@@ -24,7 +24,7 @@ from proxy.upstream.dial import dialler
 from proxy.upstream.lease import Lease
 from proxy.upstream.pool import Pool
 from proxy.upstream.way import way_upstream
-from tests.upstream.peer import LIMIT, Line, Peer, created, event, over, patience, refusal, said, soon, until
+from tests.upstream.peer import LIMIT, Line, Peer, created, event, failure, over, patience, refusal, said, soon, until
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 CREATE = b'{"type":"response.create"}'
@@ -463,6 +463,23 @@ async def test_a_short_age_limit_leaves_most_of_it(peer: Peer) -> None:
     async with Rig(peer, Limits(min_remaining_seconds=300.0), age=100.0) as rig:
         now = asyncio.get_running_loop().time()
         assert 75.9 <= rig.of(await rig.lease()).expires - now <= 80.5
+
+
+async def test_a_limit_that_was_met_is_kept_from_then_on(peer: Peer) -> None:
+    """The host closes a connection sooner than is known of it: those that are open, and later ones, go before that."""
+    async with Rig(peer, Limits(min_remaining_seconds=300.0), age=3_600.0) as rig:
+        first, second = await rig.lease(), await rig.lease()
+        for lease in (first, second):
+            rig.of(lease).opened_at -= 100.0
+        line, _ = [await peer.line() for _ in range(2)]
+        other = rig.of(second)
+        await line.send(failure("websocket_connection_limit_reached"))
+        await over(rig.tasks.start(first.batch(LIMIT), "turn"))
+        assert 100.0 <= rig.host.known.age_limit_seconds < 101.0
+        rig.pool.sweep()
+        assert other.lanes.reason is Whole.ROTATED
+        now = asyncio.get_running_loop().time()
+        assert 75.9 <= rig.of(await rig.lease()).expires - now <= 82.0
 
 
 async def test_the_breaker(peer: Peer) -> None:

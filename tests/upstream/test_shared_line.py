@@ -53,6 +53,18 @@ async def test_a_nameless_error_is_given_to_nobody(rig: Rig, others: str) -> Non
     await line.closed()
 
 
+@pytest.mark.parametrize("frame", [b"noise", b'{"type":"response.created"}', on_lane(b'{"type":"response.x"}', "l9")])
+async def test_one_odd_frame_costs_the_host_no_lanes(rig: Rig, frame: bytes) -> None:
+    """The line goes, as nothing on it can be told any more; only if it happens again the host has no lanes."""
+    for has_lanes in (True, False):
+        connection, line, one, two = await two_lanes(rig)
+        await line.send(frame)
+        assert [(await lost(turn)).fault for turn in (one, two)] == [Fault.LINE_LOST] * 2
+        await line.closed()
+        assert rig.host.has_lanes is has_lanes
+        assert not connection.open
+
+
 async def test_a_nameless_error_with_one_lane_at_work_is_its_own(rig: Rig) -> None:
     """Then it can be told whose it is: the turn gets it, and the others' lanes are kept."""
     connection, line, one, two = await two_lanes(rig)

@@ -24,7 +24,9 @@ HAPPENED: Mapping[Fault, str] = {
     Fault.OVERSIZE: "The request is larger than a frame may be: by the known limit, or the host closes with 1009.",
     Fault.NOT_FOUND: "The host no longer knows the response that Openline continued.",
     Fault.CONNECTION_LIMIT: "The socket has reached the host's age limit, and the host refuses the turn.",
-    Fault.NO_LANES: "The host knows no `stream_id`, or the socket has no lane left.",
+    Fault.NO_LANES: "The host knows no `stream_id`, or the socket has no lane left. An error that may mean this counts "
+    "too,\nwhere the host never took the lane: the turn is sent again without one, and gets that answer if it is "
+    "refused alike.",
     Fault.REJECTED: "The host answers the turn with an error.",
     Fault.LINE_LOST: "The socket is lost: closed, reset, or dead without a word.",
     Fault.SILENCE: "The socket is up, but the host says nothing.",
