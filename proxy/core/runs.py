@@ -8,6 +8,8 @@ from itertools import islice
 
 from proxy.core.events import Event, Kind, lane_name, named_first, named_last, sniff, told
 
+_NAME = b'"stream_id"'
+
 
 def runs(frames: Sequence[bytes], *, named: bool) -> Iterator[Event]:
     """What the frames are, in their order. `named`: the lanes of their connection have names.
@@ -23,6 +25,8 @@ def runs(frames: Sequence[bytes], *, named: bool) -> Iterator[Event]:
             known = alike(event, named=named)
             if known:
                 more = _leading(frames, at, *known)
+                if not named and names_lane(more):
+                    more = ()  # each for itself: whoever gets it says what is wrong with it
                 at += len(more)
                 event = event._replace(more=more) if more else event
         yield event
@@ -39,10 +43,7 @@ def _leading(frames: Sequence[bytes], at: int, head: bytes, tail: bytes) -> Sequ
 
 
 def alike(event: Event, *, named: bool) -> tuple[bytes, bytes] | None:
-    """How a frame begins and ends that is of this event's type and lane; None where that cannot be told so.
-
-    On a connection without names there is one lane: what its first event does not name, no other does.
-    """
+    """How a frame begins and ends that is of this event's type and lane; None where that cannot be told so."""
     if not told(event.frame):
         return None
     head = b'{"type":"%b",' % event.type.encode()
@@ -55,3 +56,8 @@ def alike(event: Event, *, named: bool) -> tuple[bytes, bytes] | None:
     if event.frame.endswith(last):
         return head, last
     return (first, b"") if event.frame.startswith(first) else None
+
+
+def names_lane(frames: Sequence[bytes]) -> bool:
+    """Whether any may name a lane: where none has a name, that is nobody's. Told at once for all of them."""
+    return _NAME in (frames[0] if len(frames) == 1 else b"".join(frames))

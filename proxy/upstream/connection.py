@@ -171,6 +171,7 @@ class Connection:
         if lease.arrival:
             lease.arrival.over()
         self._leases.pop(lane, None)
+        self._pieces = None
         self.used_at = time.monotonic()
         self.taken()
         if lane.in_flight and self.fault is None:
@@ -284,7 +285,7 @@ class Connection:
         self.fault = fault
         reason = self.lanes.reason or Whole.CONNECTION_LOST
         self.lanes.retire(reason)
-        for lane, lease in self._leases.items():
+        for lane, lease in tuple(self._leases.items()):
             unknown = fault.fault in _OF_CREATES and lane is not refused
             lease.end(TurnFault(Fault.LINE_LOST if unknown else fault.fault, fault.detail, waited=fault.waited))
         dead = [head for head in [*self._given_up, *[lane.close() for lane in self.lanes]] if head]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from proxy.core.events import Event, Kind
 from proxy.core.lane import Lane, State
-from proxy.core.runs import alike
+from proxy.core.runs import alike, names_lane
 from proxy.upstream.lease import Lease
 
 
@@ -31,6 +31,8 @@ class Pieces:
         for message in messages:
             if not message.startswith(head) or not message.endswith(tail):
                 return False
+        if not tail and names_lane(messages):
+            return False
         if tail:
             end = -len(tail)
             messages = [message[:end] + b"}" for message in messages]

@@ -56,12 +56,13 @@ class Socket(ClientConnection):
 
     def listen(self, receiver: Receiver) -> None:
         """From now on `receiver` gets what comes, and what has come since the handshake."""
-        self._receiver = receiver
         early, self._early = self._early, ()
         if early:
             receiver.arrived(list(early))
         if self.protocol.state is State.CLOSED:
             receiver.lost(self.protocol.close_exc)
+        else:
+            self._receiver = receiver
 
     @property
     def unsent(self) -> bool:
@@ -72,10 +73,11 @@ class Socket(ClientConnection):
         """Keep whether anything was left to be sent: the library forgets it here."""
         self._cut_short = self.paused
         super().connection_lost(exc)
-        if self._receiver:
+        receiver, self._receiver = self._receiver, None
+        if receiver:
             error = self.protocol.close_exc
             error.__cause__ = exc or error.__cause__
-            self._receiver.lost(error)
+            receiver.lost(error)
 
     def data_received(self, data: bytes) -> None:
         """One read's. A host that broke the protocol is given up: the library would wait for it to hang up."""

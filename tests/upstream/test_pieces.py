@@ -181,6 +181,20 @@ async def test_a_turn_that_does_not_listen_gets_nothing_the_short_way() -> None:
     await streaming.tasks.close()
 
 
+async def test_what_names_a_lane_where_none_has_a_name_is_nobodys() -> None:
+    """On a line of one lane too: it is not passed among pieces that name none, by either way, and ends the line."""
+    for frames in ([b"of nobody"], [b"more", b"of nobody", b"more"]):
+        streaming = await Streaming(named=False).begin(1)
+        piece = said("response.output_text.delta", None)
+        streaming.hear(piece)
+        named = said("response.output_text.delta", "l9", "not for you")
+        streaming.hear(*[named if frame == b"of nobody" else piece for frame in frames])
+        turn = streaming.turns[None]
+        assert all(b"not for you" not in frame for _, frame in turn.heard)
+        assert turn.fault is not None
+        await streaming.tasks.close()
+
+
 def test_only_events_that_pass_have_a_short_way() -> None:
     """What a turn must read is never taken for more of the same; nor what names its lane in an odd place."""
     lanes = Lanes(1, named=True, clock=float)
