@@ -17,15 +17,17 @@ from bench.idle import idle
 from bench.machine import machine
 from bench.plan import Plan
 from bench.process import BenchError
+from bench.relay import relay
 from bench.result import Figures, Result
 from bench.shown import Show, nowhere, on_stderr
 from bench.siblings import siblings
+from bench.turns import turns
 from bench.undo import undo
 
 _WIDTH = 100
 _DEFAULT = Plan()
 BENCHMARKS: Mapping[str, Callable[[Plan, Show], Awaitable[Result]]] = MappingProxyType(
-    {run.__name__: run for run in (agents, siblings, undo, idle)}
+    {run.__name__: run for run in (agents, siblings, undo, idle, relay, turns)}
 )
 _SIZE = click.IntRange(min=1)
 _SECONDS = click.FloatRange(min=0)
@@ -46,6 +48,14 @@ def _pair(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, 
     if not (first.isdecimal() and second.isdecimal() and 0 < int(first) < int(second)):
         raise click.BadParameter(f"expected two counts, the second the larger, as in 50,400; got {value!r}", ctx, param)
     return int(first), int(second)
+
+
+def _sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """Any number of sizes."""
+    parts = value.split(",")
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter(f"expected sizes in bytes, as in 10000,100000; got {value!r}", ctx, param)
+    return tuple(map(int, parts))
 
 
 @click.command(epilog=f"Benchmarks: {', '.join(BENCHMARKS)}.")
@@ -71,6 +81,20 @@ def _pair(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, 
 @click.option("--conversation-bytes", type=_SIZE, default=_DEFAULT.conversation_bytes, help="idle: each one's history.")
 @click.option("--conversation-turns", type=_SIZE, default=_DEFAULT.conversation_turns, help="idle: turns up to it.")
 @click.option("--warm-turns", type=_SIZE, default=_DEFAULT.warm_turns, help="idle: turns that fill what is bounded.")
+@click.option("--relay-pieces", type=_SIZE, default=_DEFAULT.relay_pieces, help="relay: events as fast as taken.")
+@click.option("--relay-paced", type=_SIZE, default=_DEFAULT.relay_paced, help="relay: events of each paced stream.")
+@click.option("--relay-pace", type=_SECONDS, default=_DEFAULT.relay_pace, help="relay: so many of them a second.")
+@click.option(
+    "--relay-repeats", type=_SIZE, default=_DEFAULT.relay_repeats, help="relay: runs, the least of which counts."
+)
+@click.option("--turns", type=click.IntRange(min=2), default=_DEFAULT.turns, help="turns: of each size and way.")
+@click.option(
+    "--turn-bytes",
+    callback=_sizes,
+    metavar="BYTES,…",
+    default=",".join(map(str, _DEFAULT.turn_bytes)),
+    help="turns: sizes of the requests.",
+)
 @click.option("--attribution", is_flag=True, help="idle: say which lines of code hold the bytes, too.")
 @click.option("--model-seconds", type=_SECONDS, default=_DEFAULT.model_seconds, help="Until the model's first event.")
 @click.option("--event-seconds", type=_SECONDS, default=_DEFAULT.event_seconds, help="Until each further piece.")

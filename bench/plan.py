@@ -32,3 +32,12 @@ class Plan:
     event_seconds: float = 0.1
     """Until each further piece of its answer."""
     seed: int = 0
+    relay_pieces: int = 20_000
+    """Events of an answer that comes as fast as it is taken."""
+    relay_paced: int = 4_000
+    """Events of one that is paced."""
+    relay_pace: float = 4_000.0
+    """So many a second, on each stream."""
+    relay_repeats: int = 5
+    turns: int = 60
+    turn_bytes: tuple[int, ...] = (10_000, 100_000, 1_000_000, 4_000_000)

@@ -17,6 +17,11 @@ def answer(response: str, pieces: int, lane: str | None = None) -> Iterator[byte
     yield from _after(response, pieces + 4, lane)
 
 
+def item() -> dict[str, object]:
+    """What every answer says."""
+    return _item("completed", _part("words"))
+
+
 def refusal(previous: str, lane: str | None = None) -> bytes:
     """What is said to a create that goes on from a response that nobody knows."""
     message = f"Previous response with id '{previous}' not found."
@@ -71,10 +76,9 @@ def _after(response: str, number: int, lane: str | None) -> Iterator[bytes]:
     place = {"item_id": _ITEM, "output_index": 0, "content_index": 0}
     yield _written(f"{_TEXT}.done", lane, sequence_number=number, **place, text="words")
     yield _written("response.content_part.done", lane, sequence_number=number + 1, **place, part=_part("words"))
-    item = _item("completed", _part("words"))
-    yield _written("response.output_item.done", lane, sequence_number=number + 2, output_index=0, item=item)
+    yield _written("response.output_item.done", lane, sequence_number=number + 2, output_index=0, item=item())
     usage = {"input_tokens": 1_000_000, "output_tokens": number, "total_tokens": 1_000_000 + number}
-    ended = {"id": response, "object": "response", "status": "completed", "store": False, "output": [item]}
+    ended = {"id": response, "object": "response", "status": "completed", "store": False, "output": [item()]}
     ended |= {"previous_response_id": None, "usage": usage}
     yield _written("response.completed", lane, sequence_number=number + 3, response=ended)
 

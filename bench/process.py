@@ -12,6 +12,7 @@ from proxy.tasks import Tasks
 ROOT = Path(__file__).parent.parent
 _LINE_SECONDS = 30.0
 _END_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
 
 
 class BenchError(Exception):
@@ -33,9 +34,11 @@ class Process:
             raise TypeError("stdout is a pipe here")
         line = await asyncio.wait_for(self._child.stdout.readline(), _LINE_SECONDS)
         if not line:
-            said = self._complaints.read_text("utf-8", "replace").strip() or "it said nothing"
-            raise BenchError(f"the process {self.pid} ended at once: {said}")
+            raise BenchError(f"the process {self.pid} ended at once: {self._said()}")
         return line.decode().rstrip("\n")
+
+    def _said(self) -> str:
+        return self._complaints.read_text("utf-8", "replace").strip() or "it said nothing"
 
     async def listen(self) -> None:
         """Read on to the end: a full pipe would hold the child up."""
@@ -43,6 +46,23 @@ class Process:
             raise TypeError("stdout is a pipe here")
         async for line in self._child.stdout:
             self.hear(line.decode("utf-8", "replace").rstrip("\n"))
+
+    async def ended(self) -> int:
+        """Wait for its end; its status."""
+        return await asyncio.wait_for(self._child.wait(), _LINE_SECONDS)
+
+    async def listening(self, port: int) -> int:
+        """Wait until it accepts connections on the port, which it does not tell. Raises BenchError where it ends."""
+        async with asyncio.timeout(_LINE_SECONDS):
+            while self._child.returncode is None:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except ConnectionError:
+                    await asyncio.sleep(_LOOK_SECONDS)
+                    continue
+                writer.close()
+                return port
+        raise BenchError(f"the process {self.pid} ended at once: {self._said()}")
 
     async def end(self) -> None:
         """End it: kindly, and after a while not."""

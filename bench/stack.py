@@ -55,7 +55,7 @@ async def simulator(host: Host) -> AsyncIterator[tuple[str, Upstream, aiohttp.Cl
         session = await opened.enter_async_context(_session())
         process = await opened.enter_async_context(started(home, "simulate", "--port", "0", *host.arguments))
         opened.push_async_callback(tasks.close)
-        base = await _base(process)
+        base = await base_of(process)
         upstream = Upstream(base, session)
         process.hear = upstream.hear
         tasks.start(process.listen(), "simulator's lines")
@@ -72,7 +72,7 @@ async def stack(host: Host, settings: Mapping[str, object] | None = None) -> Asy
         arguments = ("run", "--port", "0", "--upstream", direct, "--lanes", "on" if host.lanes else "off")
         process = await opened.enter_async_context(started(home, *arguments, environ=environ))
         opened.push_async_callback(tasks.close)
-        base = await _base(process)
+        base = await base_of(process)
         tasks.start(process.listen(), "proxy's lines")
         yield Stack(process, upstream, Caller(session, base))
 
@@ -83,7 +83,7 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
 
 
-async def _base(process: Process) -> str:
+async def base_of(process: Process) -> str:
     """The base URL, from the first line."""
     line = await process.line()
     found = re.fullmatch(r"export OPENAI_BASE_URL=(http://\S+/v1)", line)

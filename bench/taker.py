@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 _READ = 1 << 20
 _END_OF_CHUNKS = b"0\r\n\r\n"
+END_OF_FRAMES = b"}}}"
+"""What no event of a prepared answer ends with but the last."""
 _LAZY_SECONDS = 0.001
 _LONGEST_SECONDS = 60.0
 
@@ -32,8 +34,8 @@ class Taken:
 
     @property
     def ok(self) -> bool:
-        """Whether it was a stream."""
-        return b" 200 " in self.head[:20]
+        """Whether it was a stream: of events over HTTP, or of frames."""
+        return b" 200 " in self.head[:20] or b"response.created" in self.head[:40]
 
 
 def request(port: int, body: bytes) -> bytes:
@@ -43,6 +45,23 @@ def request(port: int, body: bytes) -> bytes:
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def created(text: bytes) -> bytes:
+    """A create over a WebSocket, as a client frames it: masked, if only with zeros (RFC 6455, 5.3)."""
+    return b"\x81\xff" + len(text).to_bytes(8, "big") + bytes(4) + text
+
+
+def upgraded(line: socket.socket, port: int) -> None:
+    """Have the line speak WebSocket."""
+    ask = f"GET /v1/responses HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    line.sendall(f"{ask}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}==\r\n\r\n".encode())
+    said = b""
+    while not said.endswith(b"\r\n\r\n"):
+        came = line.recv(1)
+        if not came:
+            raise ConnectionError("no upgrade")
+        said += came
 
 
 @contextlib.contextmanager

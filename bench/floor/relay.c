@@ -21,7 +21,7 @@ enum { READ = 256 * 1024, MOST = 1024 };
 struct line { /* one socket: a caller's, or the upstream's for it */
     int fd, other, upstream, streaming;
     char *in;
-    size_t have, room;
+    size_t have, room, before, length; /* the request: of its head, and of its body */
 };
 
 static struct line lines[MOST];
@@ -85,15 +85,18 @@ static void create(struct line *caller, const char *body, size_t size) {
 
 /* Whether a whole request is there: then it is on its way upstream. */
 static void asked(struct line *caller) {
-    char *end = memmem(caller->in, caller->have, "\r\n\r\n", 4);
-    if (!end) return;
-    *end = 0;
-    char *said = strcasestr(caller->in, "content-length:");
-    *end = '\r';
-    size_t length = said ? strtoul(said + 15, NULL, 10) : 0, before = (size_t)(end + 4 - caller->in);
-    if (caller->have < before + length) return;
-    create(caller, caller->in + before, length);
-    caller->have = 0;
+    if (!caller->before) {
+        char *end = memmem(caller->in, caller->have, "\r\n\r\n", 4);
+        if (!end) return;
+        *end = 0;
+        char *said = strcasestr(caller->in, "content-length:");
+        *end = '\r';
+        caller->length = said ? strtoul(said + 15, NULL, 10) : 0;
+        caller->before = (size_t)(end + 4 - caller->in);
+    }
+    if (caller->have < caller->before + caller->length) return;
+    create(caller, caller->in + caller->before, caller->length);
+    caller->have = caller->before = 0;
 }
 
 /* Every whole frame that is there, as one chunk. */
