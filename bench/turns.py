@@ -54,7 +54,7 @@ async def turns(plan: Plan, show: Show) -> Result:
 def told(plan: Plan, figures: Sequence[Way]) -> Result:
     """Their table."""
     what = (
-        f"{plan.turns} turns one after another, each a question more of one conversation; until the first event, median,"
+        f"{plan.turns} turns in a row, each a question more of one conversation; until the first event, median,"
         " and how much that is more than plain HTTP directly takes in the same run; time of a core in whatever stands"
         " between"
     )

@@ -4,10 +4,13 @@ import contextlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 _WAITING_LINES = 2_000
 _LAST_LINES_SECONDS = 1.0
+# A turn says its line while the next request may be on its way already: the thread wants the interpreter later.
+_LATER_SECONDS = 0.01
 _RENEW_BYTES = 65_536
 
 
@@ -23,29 +26,27 @@ class Output:
         self._descriptor = descriptor
         self._renew = renew
         self._since = 0
-        self._lines: queue.Queue[str | None] = queue.Queue(_WAITING_LINES)
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._dropped = 0
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
         self._thread.start()
 
     def line(self, text: str) -> None:
         """Print one line, soon; never waits."""
-        try:
-            self._lines.put_nowait(text)
-        except queue.Full:
+        if self._lines.qsize() < _WAITING_LINES:
+            self._lines.put(text)
+        else:
             self._dropped += 1
 
     def close(self) -> None:
         """Write what still waits, for at most a second or two."""
-        if self._thread.is_alive():
-            try:
-                self._lines.put(None, timeout=_LAST_LINES_SECONDS)
-            except queue.Full:
-                return
-            self._thread.join(_LAST_LINES_SECONDS)
+        self._lines.put(None)
+        self._thread.join(_LAST_LINES_SECONDS)
 
     def _run(self) -> None:
         while (text := self._lines.get()) is not None:
+            if self._lines.empty():
+                time.sleep(_LATER_SECONDS)
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 text += f"\n({dropped} lines left out: the reader was too slow)"

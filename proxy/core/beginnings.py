@@ -34,21 +34,22 @@ class Beginnings:
 
     def match(self, body: bytes) -> tuple[Beginning | None, Mark]:
         """The longest that is known of it, and how far the body was digested for that."""
-        view, mark = memoryview(body), Mark(0, self._start.copy(), b"")
-        best: tuple[Beginning | None, Mark] = None, mark
-        edge = _LEAST
+        view, at, digest, edge = memoryview(body), 0, self._start.copy(), _LEAST
+        best: tuple[Beginning | None, Mark] = None, Mark(0, self._start.copy(), b"")
         while edge <= len(body):
-            mark = _on(mark, view, edge)
+            digest.update(view[at:edge])
+            at, name = edge, digest.digest()
             edge *= 2
-            shelf = self._shelves.get(mark.shelf)
+            shelf = self._shelves.get(name)
             if shelf is None:
-                best = best if best[0] else (None, _copied(mark))
+                best = best if best[0] else (None, Mark(at, digest.copy(), name))
                 continue
             for size in sorted({known.size for known in shelf.values() if known.size <= len(body)}):
-                mark = _on(mark, view, size)
-                known = shelf.get(mark.digest.digest())
+                digest.update(view[at:size])
+                at = size
+                known = shelf.get(digest.digest())
                 if known:
-                    best = known, _copied(mark)
+                    best = known, Mark(at, digest.copy(), name)
         return best
 
     def keep(self, request: CreateRequest, meant: list[bytes], chain: list[bytes]) -> None:
@@ -59,7 +60,7 @@ class Beginnings:
         if size < _LEAST:
             return
         start = request.mark if request.mark.at <= size else Mark(0, self._start, b"")
-        mark = _on(_copied(start), memoryview(request.body), size)
+        mark = _on(start, memoryview(request.body), size)
         names = list(request.fields)
         beginning = Beginning(
             size,
@@ -115,8 +116,8 @@ def _resumed(body: bytes, known: Beginning, mark: Mark, most_items: int) -> Crea
 
 
 def _on(mark: Mark, view: memoryview, size: int) -> Mark:
-    """The mark moved on to `size`, by all edges in between; it is not to be used any more."""
-    at, digest, shelf = mark
+    """A mark that has moved on to `size`, by all edges in between."""
+    at, digest, shelf = mark.at, mark.digest.copy(), mark.shelf
     edge = _LEAST
     while edge <= size:
         if edge > at:
@@ -125,10 +126,6 @@ def _on(mark: Mark, view: memoryview, size: int) -> Mark:
         edge *= 2
     digest.update(view[at:size])
     return Mark(size, digest, shelf)
-
-
-def _copied(mark: Mark) -> Mark:
-    return mark._replace(digest=mark.digest.copy())
 
 
 def _weight(shelf: dict[bytes, Beginning]) -> int:

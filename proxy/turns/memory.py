@@ -178,12 +178,17 @@ class Memory:
             self._heads.mark(points, lease.lane.lanes.reason or Whole.CONNECTION_LOST, "as it gave the answer")
             return
         self._heads.add(head)
-        self._keep(turn)
+        turn.lasts = True
         if stored:
             self._heads.remember_items(owner(self._rules, turn.key.digest), zip(said.ids, meant[0], strict=True))
 
-    def _keep(self, turn: Turn) -> None:
-        """Note how its body begins, for the turns that go on from it: but for references, whose meaning may change."""
+    def keep(self, turn: Turn) -> None:
+        """Note how the turn's body begins, for those that go on from it; its caller need not wait for that.
+
+        Not where references are in it: what they mean may change.
+        """
+        if not turn.lasts:
+            return
         request, fingerprints = turn.request, self._keyed.of(turn)
         new = request.raw_items(request.known.count if request.known else 0)
         if not any(fingerprints.refers(raw, self._rules) for raw in new):

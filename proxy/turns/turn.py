@@ -42,6 +42,8 @@ class Turn:
     redialled: bool = False
     reran: bool = False
     """Whether it was sent again after it may have run."""
+    lasts: bool = False
+    """Whether it can be continued."""
     moved: bool = False
     """Whether it went from one connection to another already."""
 

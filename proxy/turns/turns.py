@@ -160,6 +160,7 @@ class Turns:
             await self._answer(turn, sink, Answer(refused.status, refused.body, json_headers(refused.headers)))
         else:
             await self._answer(turn, sink, Answer(200, _response(said), json_headers({})))
+        self._memory.keep(turn)
 
     async def _recover(self, turn: Turn, sink: Sink, fault: TurnFault) -> bool:
         """Do what the table says. Returns whether the turn goes on."""
