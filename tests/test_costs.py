@@ -26,12 +26,12 @@ from tests.upstream.reads import Wire
 from tests.upstream.test_pieces import Streaming, said
 
 PIECES = 200
-# Calls of functions, ours and the interpreter's, that one piece of text takes from the read that brings it to the write.
+# Calls of functions, ours and the interpreter's, for one piece of text from the read that brings it to the write.
 CALLS_ALONE = 31
 CALLS_IN_A_CLUMP = 5
 # Of a turn that goes on from a body which is known, whatever the size of that.
 CALLS_TO_READ = 600
-# Memory at the peak of a read, as a multiple of its bytes: frames, the same without a name, joined, in a chunk.
+# Memory at the peak of a read, as a multiple of its bytes: frames, without a name, joined, in a chunk.
 COPIES = 5
 
 
