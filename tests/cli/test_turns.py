@@ -21,7 +21,7 @@ def lines(*turns: Turn) -> Iterator[str]:
 
 def test_an_older_one_knows_less() -> None:
     """Without times, tokens and explanations there are the reason and its meaning."""
-    meaning = "The connection that remembered this conversation was lost."
+    meaning = MEANINGS[Whole.CONNECTION_LOST]
     assert list(lines(turn(reason="connection_lost")))[:2] == ["…01234567  full  connection_lost", f"    {meaning}"]
 
 
