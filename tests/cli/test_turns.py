@@ -6,7 +6,7 @@ import msgspec
 
 from proxy.cli.explain import _asking, _overview, _rows
 from proxy.cli.turns import Turn
-from proxy.core.reasons import MEANINGS
+from proxy.core.reasons import MEANINGS, Whole
 
 
 def turn(**fields: object) -> Turn:
