@@ -13,7 +13,9 @@ import click
 import msgspec
 
 from bench.agents import agents
+from bench.crowd import crowd
 from bench.idle import idle
+from bench.loop import loop
 from bench.machine import machine
 from bench.plan import Plan
 from bench.process import BenchError
@@ -21,13 +23,14 @@ from bench.relay import relay
 from bench.result import Figures, Result
 from bench.shown import Show, nowhere, on_stderr
 from bench.siblings import siblings
+from bench.startup import startup
 from bench.turns import turns
 from bench.undo import undo
 
 _WIDTH = 100
 _DEFAULT = Plan()
 BENCHMARKS: Mapping[str, Callable[[Plan, Show], Awaitable[Result]]] = MappingProxyType(
-    {run.__name__: run for run in (agents, siblings, undo, idle, relay, turns)}
+    {run.__name__: run for run in (agents, siblings, undo, idle, relay, turns, crowd, startup, loop)}
 )
 _SIZE = click.IntRange(min=1)
 _SECONDS = click.FloatRange(min=0)
@@ -94,6 +97,15 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     metavar="BYTES,…",
     default=",".join(map(str, _DEFAULT.turn_bytes)),
     help="turns: sizes of the requests.",
+)
+@click.option("--crowd", type=_SIZE, default=_DEFAULT.crowd, help="crowd: conversations, a socket each.")
+@click.option("--crowd-bytes", type=_SIZE, default=_DEFAULT.crowd_bytes, help="crowd: each one's history.")
+@click.option("--crowd-at-once", type=_SIZE, default=_DEFAULT.crowd_at_once, help="crowd: turns at a time.")
+@click.option("--startups", type=_SIZE, default=_DEFAULT.startups, help="startup: starts of each command.")
+@click.option("--loop-rounds", type=_SIZE, default=_DEFAULT.loop_rounds, help="loop: tool rounds.")
+@click.option("--loop-output-bytes", type=_SIZE, default=_DEFAULT.loop_output_bytes, help="loop: each tool's result.")
+@click.option(
+    "--loop-repeats", type=_SIZE, default=_DEFAULT.loop_repeats, help="loop: runs of each way, the median of."
 )
 @click.option("--attribution", is_flag=True, help="idle: say which lines of code hold the bytes, too.")
 @click.option("--model-seconds", type=_SECONDS, default=_DEFAULT.model_seconds, help="Until the model's first event.")

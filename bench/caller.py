@@ -3,8 +3,9 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 import msgspec
@@ -80,15 +81,7 @@ class Caller:
 
     async def work(self, chat: Chat, results: Sequence[str], tools: "Tools", *, key: str = "bench") -> list[Turn]:
         """Carry a chat on for as long as the model wants tools, which give these results."""
-        turns: list[Turn] = []
-        for result in (*results, ""):
-            turn = await self.ask(chat, key=key)
-            turns.append(turn)
-            if turn.error or not turn.calls:
-                break
-            await tools.run()
-            chat = chat.followed(turn.output, result)
-        return turns
+        return await work(partial(self.ask, key=key), chat, results, tools)
 
 
 class Tools:
@@ -101,6 +94,19 @@ class Tools:
     async def run(self) -> None:
         """One run of a tool."""
         await asyncio.sleep(self._dice.uniform(0, self._longest))
+
+
+async def work(ask: Callable[[Chat], Awaitable[Turn]], chat: Chat, results: Sequence[str], tools: Tools) -> list[Turn]:
+    """The same of anyone who can ask."""
+    turns: list[Turn] = []
+    for result in (*results, ""):
+        turn = await ask(chat)
+        turns.append(turn)
+        if turn.error or not turn.calls:
+            break
+        await tools.run()
+        chat = chat.followed(turn.output, result)
+    return turns
 
 
 def _output(stream: bytearray) -> list[dict[str, object]] | None:

@@ -41,3 +41,14 @@ class Plan:
     relay_repeats: int = 5
     turns: int = 60
     turn_bytes: tuple[int, ...] = (10_000, 100_000, 1_000_000, 4_000_000)
+    loop_rounds: int = 24
+    """Tool rounds of the one agent on a slow link."""
+    loop_output_bytes: int = 20_000
+    """What each of its tools gives back."""
+    loop_repeats: int = 3
+    startups: int = 12
+    crowd: int = 1_000
+    """Conversations that have a socket each."""
+    crowd_bytes: int = 100_000
+    """The history of each, at first."""
+    crowd_at_once: int = 16

@@ -26,11 +26,11 @@ async def resident(pid: int) -> int:
 
 def _now(pid: int) -> int:
     if not Path("/proc/self/status").exists():
-        raise BenchError(f"idle: /proc does not tell a process's memory here ({sys.platform}): run it on Linux")
+        raise BenchError(f"/proc does not tell a process's memory here ({sys.platform}): run it on Linux")
     try:
         found = _RESIDENT.search(Path(f"/proc/{pid}/status").read_text("ascii", "replace"))
     except FileNotFoundError:
         found = None
     if found is None:
-        raise BenchError(f"idle: the process {pid} is gone")
+        raise BenchError(f"the process {pid} is gone")
     return int(found[1]) * 1024

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.process import ROOT, BenchError, launched, started
 from bench.stack import base_of
+from proxy.tasks import Tasks
 
 _FLOOR = ROOT / "bench" / "floor" / "relay.c"
 _COMPILERS = ("cc", "gcc", "clang")
@@ -86,8 +87,11 @@ def openline(settings: Mapping[str, object] | None = None, *, scheme: str = "htt
     async def run(home: Path, port: int) -> AsyncIterator[Rival]:
         environ = {f"OPENLINE_{name}": str(value) for name, value in (settings or {}).items()}
         arguments = ("run", "--port", "0", "--upstream", f"{scheme}://localhost:{port}/v1", "--lanes", "off")
-        async with started(home, *arguments, environ=environ) as process:
+        async with started(home, *arguments, environ=environ) as process, contextlib.AsyncExitStack() as opened:
+            tasks = Tasks()
+            opened.push_async_callback(tasks.close)
             base = await base_of(process)
+            tasks.start(process.listen(), "openline's lines")
             yield Rival("openline", int(base.rpartition(":")[2].partition("/")[0]), process.pid)
 
     return run

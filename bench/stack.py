@@ -12,7 +12,10 @@ import aiohttp
 from bench.caller import Caller
 from bench.process import BenchError, Process, started
 from bench.upstream import Upstream
+from proxy.simulator import Link
 from proxy.tasks import Tasks
+
+_NO_LINK = Link()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Host:
     lanes: bool
     model_seconds: float = 0.0
     event_seconds: float = 0.0
+    link: Link = _NO_LINK
 
     @property
     def name(self) -> str:
@@ -32,9 +36,10 @@ class Host:
     def arguments(self) -> tuple[str, ...]:
         """Those of `openline simulate`. The journal holds prompts: the benchmarks keep their own account."""
         times = ("--think-seconds", str(self.model_seconds), "--event-seconds", str(self.event_seconds))
+        link = ("--latency", str(self.link.latency), "--uplink", str(self.link.uplink))
         # Nothing that it stored is forgotten.
         kept = ("--journal-limit", "1", "--store-limit", "100000")
-        return ("--lanes" if self.lanes else "--no-lanes", *times, *kept)
+        return ("--lanes" if self.lanes else "--no-lanes", *times, *link, *kept)
 
 
 @dataclass(frozen=True, slots=True)
