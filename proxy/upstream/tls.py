@@ -1,6 +1,7 @@
 """TLS to the upstream: whom Openline trusts, and what a certificate that it does not trust means."""
 
 import ssl
+import sys
 from pathlib import Path
 
 import truststore
@@ -18,8 +19,7 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
     Raises:
         StartFault: `ca_file` cannot be read, or holds no certificate.
     """
-    context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_default_certs()
+    context = _system_trust()
     if not ca_file:
         return context
     try:
@@ -31,6 +31,22 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
         reason = error.strerror if isinstance(error, OSError) else error
         raise StartFault(f"upstream.ca_file: {ca_file} cannot be read: {reason}") from None
     return context
+
+
+def _system_trust() -> ssl.SSLContext:
+    """A context that trusts whom the system does.
+
+    Where OpenSSL finds the authorities in its own file they are read once. truststore, which knows of other places,
+    reads them anew for each connection: tens of milliseconds, in which nothing else is done.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if sys.platform not in {"darwin", "win32"}:
+        context.load_default_certs()
+        if context.cert_store_stats()["x509_ca"]:
+            return context
+    trusting: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.load_default_certs()
+    return trusting
 
 
 def certificate_trouble(error: BaseException) -> str | None:
