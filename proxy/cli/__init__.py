@@ -3,6 +3,7 @@
 import builtins
 import difflib
 import errno
+import gc
 import importlib
 import os
 import sys
@@ -53,7 +54,13 @@ class _LazyGroup(click.Group):
         """Import the one command that is asked for."""
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(_COMMANDS[cmd_name][0])
+        # What is imported stays: looking for garbage among it is in vain, a hundred times now and in pauses later.
+        gc.disable()
+        try:
+            module = importlib.import_module(_COMMANDS[cmd_name][0])
+        finally:
+            gc.enable()
+        gc.freeze()
         command: click.Command = getattr(module, f"{cmd_name}_" if hasattr(builtins, cmd_name) else cmd_name)
         return command
 
