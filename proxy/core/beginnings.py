@@ -13,7 +13,7 @@ from proxy.core.spans import Field, NotJson, Span, array_spans, object_fields
 
 # Below it a parse costs less than all this.
 _LEAST = 16_384
-_KEPT = 16 * 1_048_576
+_KEPT = 4 * 1_048_576
 # Those that share the larger half of their bytes: sub-agents of one history, and what was undone.
 _MOST_ALIKE = 32
 # What the rest of a body goes on from, as far as a parser can tell: an array that has an element.
@@ -52,8 +52,11 @@ class Beginnings:
                     best = known, Mark(at, digest.copy(), name)
         return best
 
-    def keep(self, request: CreateRequest, meant: list[bytes], chain: list[bytes]) -> None:
-        """The turn may be continued: note how its body begins. `meant` and `chain` are what its items mean."""
+    def keep(self, request: CreateRequest, meant: list[bytes], chain: list[bytes], *, instead: bool = False) -> None:
+        """The turn may be continued: note how its body begins. `meant` and `chain` are what its items mean.
+
+        With `instead` nobody goes on from what was known of it any more.
+        """
         if not request.listed or not request.items or len(request.body) < _LEAST or request.mark is None:
             return
         size = request.items[-1].end
@@ -72,11 +75,19 @@ class Beginnings:
             meant=b"".join(meant),
             chain=b"".join(chain),
         )
+        if instead and request.known:
+            self._forget(request.mark)
         shelf = {**self._shelves.get(mark.shelf, {}), mark.digest.digest(): beginning}
         for oldest in list(shelf)[:-_MOST_ALIKE]:
             del shelf[oldest]
         if _weight(shelf) <= _KEPT:
             self._shelves[mark.shelf] = shelf
+
+    def _forget(self, mark: Mark) -> None:
+        shelf = self._shelves.pop(mark.shelf, {})
+        others = {digest: known for digest, known in shelf.items() if digest != mark.digest.digest()}
+        if others:
+            self._shelves[mark.shelf] = others
 
 
 def unread(body: bytes, known: Beginning | None) -> bytes:

@@ -192,7 +192,8 @@ class Memory:
         request, fingerprints = turn.request, self._keyed.of(turn)
         new = request.raw_items(request.known.count if request.known else 0)
         if not any(fingerprints.refers(raw, self._rules) for raw in new):
-            self.beginnings.keep(request, turn.meant, turn.chain)
+            went_on = isinstance(turn.continuation, Delta) and not turn.continuation.fork
+            self.beginnings.keep(request, turn.meant, turn.chain, instead=went_on)
 
 
 def _hosted(said: Said) -> str:

@@ -206,6 +206,22 @@ def test_they_are_bounded() -> None:
     assert found == [number >= 68 for number in range(100)]
 
 
+@pytest.mark.parametrize("size", [100, 40_000])
+def test_what_was_gone_on_from_gives_way(size: int) -> None:
+    """The latest turn's beginning stands for the one before, on the same shelf or another; others stay."""
+    beginnings = Beginnings(b"key")
+    other = b'{"model":"n","input":[%b]}' % json.dumps(FILLER).encode()
+    first = b'{"model":"m","input":[%b]}' % json.dumps(FILLER).encode()
+    kept(beginnings, other)
+    kept(beginnings, first)
+    second = first[:-2] + b',{"role":"user","content":"%b"}]}' % (b"x" * size)
+    create = read(second, *beginnings.match(second), most_items=MOST)
+    beginnings.keep(create, [b"m" * 16] * 2, [b"c" * 16] * 3, instead=True)
+    counts = [known.count if known else 0 for known, _ in map(beginnings.match, (other, first, second))]
+    assert counts == [1, 0, 2]
+    assert all(beginnings._shelves.values()), "an empty shelf weighs nothing, and would stay"
+
+
 @pytest.mark.parametrize(
     "body",
     [
