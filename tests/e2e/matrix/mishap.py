@@ -96,7 +96,12 @@ class Scene:
     async def gone(self) -> None:
         """Wait until the proxy has noticed that its sockets are gone."""
         await self.running.sim.until(lambda: not self.running.sim.connections)
-        await until(lambda: not any(task.get_name() == "connection reader" for task in asyncio.all_tasks()))
+        await until(lambda: not self._open)
+
+    @property
+    def _open(self) -> int:
+        sockets = self.running.app.status().pool.sockets
+        return sockets.idle + sockets.busy + sockets.retiring
 
     def as_usual(self) -> None:
         """Nothing more is to go wrong."""
