@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import tracemalloc
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -164,10 +165,11 @@ async def test_too_much_on_a_shared_line_costs_the_slow_turn_alone() -> None:
             assert waiting(rig) <= _OVERFLOW + len(flood.frame)
             await there.answer(*others[1:])
             right(await other.reply(), others, stream=True)
-            assert [outcome.end for outcome in rig.outcomes] == [End.COMPLETED]
             with pytest.raises(aiohttp.ClientPayloadError):
                 await soon(response.read())
-        assert (await rig.ended(2)).end is End.CUT
+        await rig.ended(2)
+        # The slow turn may end at once, or when its caller has taken what was on its way to it.
+        assert Counter(outcome.end for outcome in rig.outcomes) == {End.COMPLETED: 1, End.CUT: 1}
         await create.answer(*[flood.frame] * 5)  # more than is drained
 
 
