@@ -166,7 +166,7 @@ def test_a_turn_is_read_from_where_the_last_one_ended() -> None:
     counts, parsed = [], []
     for items in (20, 200):
         history = [{"role": "user", "content": "x" * 5_000}] * items
-        beginnings = Beginnings(b"key")
+        beginnings = Beginnings(b"key", float)
         body = json.dumps({"model": "m", "input": history}).encode()
         create = read(body, *beginnings.match(body), most_items=1_000)
         beginnings.keep(create, [b"m" * 16] * items, [b"c" * 16] * (items + 1))

@@ -4,6 +4,7 @@ A history comes again at every turn, word for word: behind its last item a JSON 
 """
 
 import hashlib
+from collections.abc import Callable
 
 import cachetools
 
@@ -14,6 +15,9 @@ from proxy.core.spans import Field, NotJson, Span, array_spans, object_fields
 # Below it a parse costs less than all this.
 _LEAST = 16_384
 _KEPT = 4 * 1_048_576
+# Tools take less, most of the time. Who comes back later has his history parsed once more: a conversation at rest costs
+# no more memory than its head.
+_KEPT_SECONDS = 120.0
 # Those that share the larger half of their bytes: sub-agents of one history, and what was undone.
 _MOST_ALIKE = 32
 # What the rest of a body goes on from, as far as a parser can tell: an array that has an element.
@@ -27,10 +31,12 @@ class Beginnings:
     So whoever reads a body from its start comes by the shelf before he comes by the beginning's end.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, clock: Callable[[], float]) -> None:
         """`key` is a secret: who does not know it can make no two bodies that are taken for the same."""
         self._start = hashlib.sha256(key.ljust(hashlib.sha256().block_size, b"\0"))
-        self._shelves: cachetools.LRUCache[bytes, dict[bytes, Beginning]] = cachetools.LRUCache(_KEPT, _weight)
+        self._shelves: cachetools.TTLCache[bytes, dict[bytes, Beginning]] = cachetools.TTLCache(
+            _KEPT, _KEPT_SECONDS, clock, _weight
+        )
 
     def match(self, body: bytes) -> tuple[Beginning | None, Mark]:
         """The longest that is known of it, and how far the body was digested for that."""

@@ -1,5 +1,6 @@
 """The memory: which conversations can be continued from where. It chooses for a turn, and notes what came of it."""
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from secrets import token_bytes
@@ -49,7 +50,7 @@ class Memory:
         self._keyed = keyed
         self._heads = heads
         self._host = host
-        self.beginnings = Beginnings(token_bytes(32))
+        self.beginnings = Beginnings(token_bytes(32), time.monotonic)
         """How the bodies of the latest turns begin."""
         # Stored heads of which a continuation failed.
         self._failing: cachetools.LRUCache[Head, None] = cachetools.LRUCache(_MOST_FAILING)

@@ -103,7 +103,7 @@ def first_bodies(draw: st.DrawFn) -> bytes:
 def test_what_follows_is_read_as_ever(first: bytes, end: bytes, rest: bytes) -> None:
     """Whatever comes behind a beginning that is known: the same create, byte for byte, or the same refusal."""
     first = first.rstrip(b"]\n ") + end
-    beginnings = Beginnings(b"key")
+    beginnings = Beginnings(b"key", float)
     try:
         create = kept(beginnings, first)
     except NotPlain:
@@ -118,7 +118,7 @@ def test_what_follows_is_read_as_ever(first: bytes, end: bytes, rest: bytes) -> 
 def test_a_change_before_it_is_seen(first: bytes, at: int, new: bytes, rest: bytes) -> None:
     """Another byte anywhere in the beginning, and it is another one: nothing is known of it."""
     first = first.rstrip(b"]\n ") + b'],"model":"m"}'
-    beginnings = Beginnings(b"key")
+    beginnings = Beginnings(b"key", float)
     try:
         create = kept(beginnings, first)
     except NotPlain:
@@ -135,7 +135,7 @@ def test_a_change_before_it_is_seen(first: bytes, at: int, new: bytes, rest: byt
 @example([0, 0, 0], None)
 def test_the_longest_is_found(sizes: list[int], data: st.DataObject | None) -> None:
     """Of a conversation's turns the latest that this one goes on from, over any number of edges; also after an undo."""
-    beginnings, items, bodies = Beginnings(b"key"), [json.dumps(FILLER).encode()], []
+    beginnings, items, bodies = Beginnings(b"key", float), [json.dumps(FILLER).encode()], []
     for size in sizes:
         bodies.append(b'{"model":"m","input":[' + b",".join(items) + b"]}")
         kept(beginnings, bodies[-1])
@@ -154,7 +154,7 @@ def test_the_longest_is_found(sizes: list[int], data: st.DataObject | None) -> N
 def test_only_the_rest_is_parsed() -> None:
     """What is left of a megabyte of history is its new end: that is what all this is for."""
     history = b",".join(b'{"role":"user","content":"%b"}' % (b"x" * 20_000) for _ in range(50))
-    beginnings = Beginnings(b"key")
+    beginnings = Beginnings(b"key", float)
     kept(beginnings, b'{"model":"m","input":[' + history + b"]}")
     body = b'{"model":"m","input":[' + history + b',{"role":"user","content":"new"}]}'
     known, _ = beginnings.match(body)
@@ -167,7 +167,7 @@ def test_only_the_rest_is_parsed() -> None:
 def test_what_stands_in_it_still_counts(item: bytes) -> None:
     """A tool that acts, and reasoning that is not there in full, count as long as they are in the history."""
     first = b'{"model":"m","input":[%b,%b]}' % (json.dumps(FILLER).encode(), item)
-    beginnings = Beginnings(b"key")
+    beginnings = Beginnings(b"key", float)
     kept(beginnings, first)
     for end in (b"]}", b',{"role":"user"}]}'):
         remembering, forgetful, known = outcomes(first[:-2] + end, beginnings)
@@ -179,7 +179,7 @@ def test_what_stands_in_it_still_counts(item: bytes) -> None:
 def test_the_limit_counts_all_items(more: int) -> None:
     """Those that are known and those that are new: as many as ever are taken, and none more."""
     first = b'{"model":"m","input":[%b,{"role":"user"}]}' % json.dumps(FILLER).encode()
-    beginnings = Beginnings(b"key")
+    beginnings = Beginnings(b"key", float)
     kept(beginnings, first)
     remembering, forgetful, known = outcomes(first[:-2] + b",1" * more + b"]}", beginnings)
     assert known
@@ -190,7 +190,7 @@ def test_the_limit_counts_all_items(more: int) -> None:
 def test_keys_part_them() -> None:
     """Under another secret nothing is known: nobody can make out from one what another would take for the same."""
     body = b'{"model":"m","input":[%b]}' % json.dumps(FILLER).encode()
-    one, other = Beginnings(b"one"), Beginnings(b"other")
+    one, other = Beginnings(b"one", float), Beginnings(b"other", float)
     kept(one, body)
     assert one.match(body)[0] is not None
     assert other.match(body)[0] is None
@@ -198,7 +198,7 @@ def test_keys_part_them() -> None:
 
 def test_they_are_bounded() -> None:
     """Of conversations that begin alike only the latest are remembered, and the new ones are."""
-    beginnings = Beginnings(b"key")
+    beginnings = Beginnings(b"key", float)
     bodies = [b'{"model":"m","input":[%b,{"n":%d}]}' % (json.dumps(FILLER).encode(), number) for number in range(100)]
     for body in bodies:
         kept(beginnings, body)
@@ -206,10 +206,23 @@ def test_they_are_bounded() -> None:
     assert found == [number >= 68 for number in range(100)]
 
 
+def test_they_are_for_those_who_come_back_soon() -> None:
+    """A conversation that rests for two minutes costs nothing here, and is read anew when it goes on."""
+    now = 0.0
+    beginnings = Beginnings(b"key", lambda: now)
+    body = b'{"model":"m","input":[%b]}' % json.dumps(FILLER).encode()
+    kept(beginnings, body)
+    now = 119.0
+    assert beginnings.match(body)[0] is not None
+    now = 121.0
+    assert beginnings.match(body)[0] is None
+    assert not len(beginnings._shelves)
+
+
 @pytest.mark.parametrize("size", [100, 40_000])
 def test_what_was_gone_on_from_gives_way(size: int) -> None:
     """The latest turn's beginning stands for the one before, on the same shelf or another; others stay."""
-    beginnings = Beginnings(b"key")
+    beginnings = Beginnings(b"key", float)
     other = b'{"model":"n","input":[%b]}' % json.dumps(FILLER).encode()
     first = b'{"model":"m","input":[%b]}' % json.dumps(FILLER).encode()
     kept(beginnings, other)
@@ -234,6 +247,6 @@ def test_what_was_gone_on_from_gives_way(size: int) -> None:
 )
 def test_what_is_not_worth_it_is_not_kept(body: bytes) -> None:
     """A small history, or none."""
-    beginnings = Beginnings(b"key")
+    beginnings = Beginnings(b"key", float)
     kept(beginnings, body)
     assert beginnings.match(body)[0] is None

@@ -18,7 +18,7 @@ LIMITS = Limits(body_bytes=10_000, items=20, depth=10)
 @pytest.mark.parametrize(("raw", "encodings"), [(BODY, ""), (gzip.compress(BODY, mtime=0), "gzip"), (BODY, "identity")])
 async def test_a_create_is_read(raw: bytes, encodings: str) -> None:
     """What it says is kept as it was spelt, without its encoding."""
-    create = await Intake().create(raw, encodings, LIMITS, Beginnings(b"key"))
+    create = await Intake().create(raw, encodings, LIMITS, Beginnings(b"key", float))
     assert (create.body, create.raw_items()) == (BODY, [b'{"role":"user","content":"hi"}'])
 
 
@@ -38,7 +38,7 @@ async def test_a_create_is_read(raw: bytes, encodings: str) -> None:
 async def test_what_cannot_be_read_is_odd(raw: bytes, encodings: str) -> None:
     """The upstream may judge it."""
     with pytest.raises(NotPlain) as caught:
-        await Intake().create(raw, encodings, LIMITS, Beginnings(b"key"))
+        await Intake().create(raw, encodings, LIMITS, Beginnings(b"key", float))
     assert caught.value.reason is Passed.ODD_BODY
 
 
@@ -46,6 +46,6 @@ async def test_what_is_no_plain_create_says_why() -> None:
     """A reason of its own, where there is one."""
     with pytest.raises(NotPlain) as caught:
         await Intake().create(
-            BODY.replace(b'"input"', b'"previous_response_id":"resp_1","input"'), "", LIMITS, Beginnings(b"key")
+            BODY.replace(b'"input"', b'"previous_response_id":"resp_1","input"'), "", LIMITS, Beginnings(b"key", float)
         )
     assert caught.value.reason is Passed.OWN_STATE

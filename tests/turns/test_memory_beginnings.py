@@ -25,7 +25,7 @@ def both(wiring: Wiring, *items: dict[str, object], **fields: object) -> tuple[T
     """The same request, as it is read now, and as it is where nothing is known."""
     beginnings = wiring.memory.beginnings
     remembering = asked(wiring, *items, **fields)
-    wiring.memory.beginnings = Beginnings(b"none")
+    wiring.memory.beginnings = Beginnings(b"none", float)
     forgetful = asked(wiring, *items, **fields)
     wiring.memory.beginnings = beginnings
     for turn in (remembering, forgetful):
