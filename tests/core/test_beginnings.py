@@ -232,19 +232,33 @@ def test_they_are_for_those_who_come_back_soon() -> None:
     assert not len(beginnings._shelves)
 
 
+def test_one_that_weighs_more_than_all_may_is_not_kept() -> None:
+    """A history of a hundred thousand items is read anew each time, and takes no other's place."""
+    beginnings = Beginnings(b"key", float)
+    one = b'{"model":"m","input":[%b]}' % json.dumps(FILLER).encode()
+    kept(beginnings, one)
+    count = 110_000
+    body = b'{"model":"m","input":[' + b",".join([b"1"] * count) + b"]}"
+    create = read(body, *beginnings.match(body), most_items=count)
+    beginnings.keep(create, [b"m" * 16] * count, [b"c" * 16] * (count + 1))
+    assert [beginnings.match(some)[0] is not None for some in (one, body)] == [True, False]
+
+
+@pytest.mark.parametrize("siblings", [0, 1])
 @pytest.mark.parametrize("size", [100, 40_000])
-def test_what_was_gone_on_from_gives_way(size: int) -> None:
+def test_what_was_gone_on_from_gives_way(size: int, siblings: int) -> None:
     """The latest turn's beginning stands for the one before, on the same shelf or another; others stay."""
     beginnings = Beginnings(b"key", float)
     other = b'{"model":"n","input":[%b]}' % json.dumps(FILLER).encode()
     first = b'{"model":"m","input":[%b]}' % json.dumps(FILLER).encode()
-    kept(beginnings, other)
-    kept(beginnings, first)
+    sibling = first[:-2] + b',{"n":1}]}'
+    for body in (other, first, *[sibling] * siblings):
+        kept(beginnings, body)
     second = first[:-2] + b',{"role":"user","content":"%b"}]}' % (b"x" * size)
     create = read(second, *beginnings.match(second), most_items=MOST)
     beginnings.keep(create, [b"m" * 16] * 2, [b"c" * 16] * 3, instead=True)
-    counts = [known.count if known else 0 for known, _ in map(beginnings.match, (other, first, second))]
-    assert counts == [1, 0, 2]
+    counts = [known.count if known else 0 for known, _ in map(beginnings.match, (other, first, sibling, second))]
+    assert counts == [1, 0, 2 * siblings, 2]
     assert all(beginnings._shelves.values()), "an empty shelf weighs nothing, and would stay"
 
 
