@@ -112,7 +112,7 @@ def read(body: bytes, known: Beginning | None, mark: Mark, *, most_items: int) -
 
 
 def _resumed(body: bytes, known: Beginning, mark: Mark, most_items: int) -> CreateRequest:
-    """The create, with what is known of it. Raises ValueError (NotJson, NotPlain among them) where that does not go."""
+    """The create, with what is known of it. Raises NotPlain as `parse` does, ValueError where only that can tell."""
     text = unread(body, known)
     _ = text.isascii() or text.decode()
     shift = known.size - len(_AS_IF)

@@ -20,9 +20,9 @@ _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-co
 # What the library adds to an answer that lacks it: a caller is to see the upstream's headers, not the library's.
 _ADDED = ("server", "date", "content-type")
 _ADDED_TO_OURS = ("server",)
-# What a recipient is to replace by blanks before it passes a header on (RFC 9110, 5.5).
 # Bytes that may wait for a caller: one read's events, mostly, and some more.
 _HIGH_WATER = 1_048_576
+# What a recipient is to replace by blanks before it passes a header on (RFC 9110, 5.5).
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 

@@ -2,7 +2,7 @@
 
 TEXT = 0x81  # FIN, and the opcode of text; a compressed one has RSV1 besides (RFC 7692)
 COMPRESSED = 0xC1
-_TWO_BYTES, _EIGHT_BYTES = 126, 127
+_TWO_BYTES = 126
 _SHORT_HEAD = 2
 # Of larger ones the beginning is not kept until the rest is there: the library gets it as it comes.
 LARGEST = 65_535

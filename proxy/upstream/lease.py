@@ -45,7 +45,7 @@ class Listener(Protocol):
         """All that have come since the last call."""
 
     def pieces(self, kind: str, frames: list[bytes]) -> None:
-        """The same for events of one type that only pass."""
+        """The same for events of one type that only pass, one at least."""
 
     def ended(self, fault: TurnFault) -> None:
         """Nothing more will come."""

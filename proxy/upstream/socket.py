@@ -148,7 +148,7 @@ class Socket(ClientConnection):
     def _deliver(self, messages: list[bytes]) -> None:
         if not all(map(bytes.isascii, messages)):  # ten times as fast as to decode it, and mostly so
             messages = self._texts(messages)
-        if self._receiver:
+        if messages and self._receiver:
             self._receiver.arrived(messages)
         else:
             self._early += tuple(messages)

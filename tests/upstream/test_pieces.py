@@ -46,7 +46,8 @@ class Turn:
         self.heard += [(event.type, frame) for event in events for frame in (event.frame, *event.more)]
 
     def pieces(self, kind: str, frames: list[bytes]) -> None:
-        """Keep them."""
+        """Keep them; a call brings one at least, as a relay needs."""
+        assert frames
         self.heard += [(kind, frame) for frame in frames]
         self.short += len(frames)
 
@@ -178,6 +179,19 @@ async def test_a_turn_that_does_not_listen_gets_nothing_the_short_way() -> None:
     streaming.hear(piece)
     assert len(streaming.turns["l1"].heard) == 1
     assert [event.events for event in await streaming.leases[0].batch(1)] == [1, 1]
+    await streaming.tasks.close()
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_what_is_no_text_ends_the_line_amid_pieces(named: bool) -> None:  # noqa: FBT001 - a parameter
+    """What came before it is passed, nothing of it is, and the read that brought it raises nothing."""
+    streaming = await Streaming(named=named).begin(1)
+    (name,) = streaming.turns
+    piece = said("response.output_text.delta", name)
+    streaming.hear(piece)
+    streaming.hear(piece.replace(b'"x"', b'"\xff"'))
+    assert len(streaming.turns[name].heard) == 1
+    assert streaming.ends.wire.aborted
     await streaming.tasks.close()
 
 
